@@ -1,0 +1,469 @@
+//! An open session: its state, what its audience keeps in it, and how it is refreshed and ended.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use crate::binding::Binding;
+use crate::chunks::Split;
+use crate::cookie::Cookie;
+use crate::entry::Entry;
+use crate::header::{Flags, Header, MAX_IDLING_OFFSET};
+use crate::id::SessionId;
+use crate::keys::KeyIndex;
+use crate::metadata::MetaEntry;
+use crate::policy::{Kind, Place, Policy, Renew};
+use crate::refusal::ContentError;
+use crate::token::Token;
+use crate::ttl::{Remaining, elapsed};
+use crate::{base64url, header};
+
+mod path;
+mod save;
+
+pub use save::{RecordWrite, SaveError, Sealed};
+
+/// What a session is to its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Nothing is stored yet for this audience.
+    New,
+    /// A stored session.
+    Open,
+    /// Opened from a remember token, not saved yet.
+    Remembered,
+    /// Over for this request: logged out or destroyed.
+    Ended,
+}
+
+/// What a used session needs, see [`Session::refresh`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refresh {
+    /// Nothing.
+    Nothing,
+    /// A new idling offset.
+    Touch,
+    /// A save, with a new id.
+    Renew,
+}
+
+/// What a logout leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logout {
+    /// It was the only audience: destroy the session.
+    Last,
+    /// Others remain: save the session.
+    Others,
+}
+
+/// A token as the client or the storage has it.
+#[derive(Clone)]
+pub(crate) struct StoredToken {
+    pub header: Header,
+    pub key: KeyIndex,
+    /// All of the payload's text; empty for a remember token that was only verified.
+    pub payload: String,
+}
+
+/// A session. It knows what has changed since it was opened or committed.
+pub struct Session {
+    state: State,
+    has_audience: bool,
+    logged_out: bool,
+    /// The current audience's entry, and its place among the others.
+    entry: Entry,
+    position: usize,
+    others: Vec<Entry>,
+    forget: bool,
+    dirty: bool,
+    info_dirty: bool,
+    token: Option<StoredToken>,
+    remember_token: Option<StoredToken>,
+    /// The collections that list the stored token.
+    listed: Vec<MetaEntry>,
+}
+
+impl Session {
+    /// A session that is not stored yet.
+    #[must_use]
+    pub fn new(audience: &str, subject: Option<&str>) -> Self {
+        Self {
+            state: State::New,
+            has_audience: true,
+            logged_out: false,
+            entry: Entry::new(audience, subject),
+            position: 0,
+            others: Vec::new(),
+            forget: false,
+            dirty: false,
+            info_dirty: false,
+            token: None,
+            remember_token: None,
+            listed: Vec::new(),
+        }
+    }
+
+    /// The session of a decrypted token.
+    pub(crate) fn opened(
+        p: &Policy,
+        kind: Kind,
+        token: StoredToken,
+        mut entries: Vec<Entry>,
+        info: Option<&Map<String, Value>>,
+        audience: &str,
+    ) -> Result<Self, ContentError> {
+        if let Some(info) = info {
+            distribute_info(&mut entries, info);
+        }
+        let mut session = Self::new(audience, None);
+        session.forget = token.header.flags.contains(Flags::FORGET);
+        match entries.iter().position(|entry| entry.is_of(audience)) {
+            Some(position) if entries[position].foreign.is_some() => {
+                return Err(ContentError::NotAnObject);
+            }
+            Some(position) => {
+                session.entry = entries.remove(position);
+                session.position = position;
+                session.state = State::Open;
+            }
+            None => {
+                session.has_audience = false;
+                session.position = entries.len();
+                let own = info
+                    .and_then(|info| info.get(audience))
+                    .and_then(Value::as_object);
+                session.entry.info = own.cloned().unwrap_or_default();
+            }
+        }
+        session.others = entries;
+        match kind {
+            Kind::Session => {
+                session.token = Some(token);
+                session.listed = session.metadata(p);
+            }
+            Kind::Remember => {
+                session.remember_token = Some(token);
+                if session.has_audience {
+                    session.state = State::Remembered;
+                    session.dirty = true;
+                }
+            }
+        }
+        Ok(session)
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// False when the token was good but holds nothing for the audience. The session is new to it then, and a save keeps what
+    /// the other audiences have.
+    #[must_use]
+    pub fn has_audience(&self) -> bool {
+        self.has_audience
+    }
+
+    /// The id of the token it came from, or was last committed as.
+    #[must_use]
+    pub fn id(&self) -> Option<&SessionId> {
+        self.token.as_ref().map(|token| &token.header.id)
+    }
+
+    /// The audience.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        self.entry.audience.as_deref().unwrap_or_default()
+    }
+
+    /// The subject.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.entry.subject.as_deref()
+    }
+
+    /// This audience's data, without info.
+    #[must_use]
+    pub fn data(&self) -> &Map<String, Value> {
+        &self.entry.data
+    }
+
+    /// A value of this audience's data: that of exactly this key, else of the dotted path into objects.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        path::get(&self.entry.data, key)
+    }
+
+    /// Stores a value; true when that changed something. An existing key of exactly this name is replaced; otherwise a dotted
+    /// key makes nested objects, and whatever is in the way of one is replaced by it.
+    pub fn set(&mut self, key: &str, value: Value) -> bool {
+        self.edit(|entry| path::set(&mut entry.data, key, value))
+    }
+
+    /// Removes a value; true when it was there.
+    pub fn unset(&mut self, key: &str) -> bool {
+        self.edit(|entry| path::unset(&mut entry.data, key))
+    }
+
+    /// Removes all data of this audience, but not its info; true when there was some.
+    pub fn clear(&mut self) -> bool {
+        self.edit(|entry| !std::mem::take(&mut entry.data).is_empty())
+    }
+
+    /// Sets or removes the subject; true when that changed something.
+    pub fn set_subject(&mut self, subject: Option<&str>) -> bool {
+        self.edit(|entry| replace(&mut entry.subject, subject.map(str::to_owned)))
+    }
+
+    /// Renames the current audience, its info included; true when that changed something. What was kept under the new name
+    /// is replaced.
+    pub fn set_audience(&mut self, audience: &str) -> bool {
+        if !self.edit(|entry| replace(&mut entry.audience, Some(audience.to_owned()))) {
+            return false;
+        }
+        let before = self.others[..self.position]
+            .iter()
+            .filter(|other| other.is_of(audience))
+            .count();
+        self.position -= before;
+        self.others.retain(|other| !other.is_of(audience));
+        true
+    }
+
+    /// A value of this audience's info store.
+    #[must_use]
+    pub fn info(&self, key: &str) -> Option<&Value> {
+        self.entry.info.get(key)
+    }
+
+    /// This audience's info store, none when it is empty.
+    #[must_use]
+    pub fn info_map(&self) -> Option<&Map<String, Value>> {
+        Some(&self.entry.info).filter(|info| !info.is_empty())
+    }
+
+    /// Stores info; true when that changed something. A session that is not stored has no info store: nothing changes then.
+    pub fn info_set(&mut self, key: &str, value: Value) -> bool {
+        if !matches!(self.state, State::Open | State::Remembered)
+            || self.entry.info.get(key) == Some(&value)
+        {
+            return false;
+        }
+        self.entry.info.insert(key.to_owned(), value);
+        self.info_dirty = true;
+        true
+    }
+
+    /// Removes info; true when it was there.
+    pub fn info_unset(&mut self, key: &str) -> bool {
+        let removed = self.state != State::Ended && self.entry.info.shift_remove(key).is_some();
+        self.info_dirty |= removed;
+        removed
+    }
+
+    /// The user does not want to be remembered. A token carries this, and saves hand it on.
+    #[must_use]
+    pub fn forget(&self) -> bool {
+        self.forget
+    }
+
+    /// Sets or, when the user now asks for it, lifts the wish not to be remembered; true when that changed something.
+    pub fn set_forget(&mut self, on: bool) -> bool {
+        if self.forget == on || self.state == State::Ended {
+            return false;
+        }
+        self.forget = on;
+        self.dirty = true;
+        true
+    }
+
+    /// Data, subject, audience or the wish to be forgotten has changed, or a save was asked for.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// Info has changed.
+    #[must_use]
+    pub fn is_info_dirty(&self) -> bool {
+        self.info_dirty
+    }
+
+    /// Asks for a save though nothing has changed.
+    pub fn mark_dirty(&mut self) {
+        self.dirty = true;
+    }
+
+    /// What the use of the session at `now` (Unix seconds) calls for. Only open sessions are refreshed.
+    #[must_use]
+    pub fn refresh(&self, p: &Policy, now: u64) -> Refresh {
+        let (State::Open, Some(token)) = (self.state, &self.token) else {
+            return Refresh::Nothing;
+        };
+        let times = &p.times;
+        let renew_after = match times.renew {
+            Renew::Off => None,
+            Renew::Share75 => {
+                (times.rolling != 0).then(|| (u64::from(times.rolling) * 3).div_ceil(4))
+            }
+            Renew::After(seconds) => Some(u64::from(seconds)),
+        };
+        let is_longer = |since, limit: u64| {
+            u64::try_from(elapsed(since, now)).is_ok_and(|seconds| seconds > limit)
+        };
+        if renew_after.is_some_and(|limit| is_longer(token.header.saved(), limit)) {
+            Refresh::Renew
+        } else if times.idling != 0 && is_longer(token.header.used(), times.touch_threshold.into())
+        {
+            Refresh::Touch
+        } else {
+            Refresh::Nothing
+        }
+    }
+
+    /// Restarts the idling timeout: the same token with a new idling offset, to be set as the first cookie. No storage is
+    /// involved, and further cookies stay as they are. `now` is in Unix seconds.
+    ///
+    /// # Errors
+    /// [`SaveError::NotOpen`] unless the session is open.
+    pub fn touch(
+        &mut self,
+        p: &Policy,
+        binding: &Binding<'_>,
+        now: u64,
+    ) -> Result<Cookie, SaveError> {
+        let (State::Open, Some(token)) = (self.state, &mut self.token) else {
+            return Err(SaveError::NotOpen);
+        };
+        let header = &mut token.header;
+        let offset =
+            u32::try_from(elapsed(header.saved(), now).max(0)).unwrap_or(MAX_IDLING_OFFSET);
+        header.idling_offset = offset.min(MAX_IDLING_OFFSET);
+        header.mac = binding.mac(&p.keys, token.key, header);
+        let name = p.cookie_name.as_str();
+        let mut value = token.text(Place::Server);
+        if p.place == Place::Cookie {
+            let first = Split::new(name.len(), token.payload.len())
+                .map_or(token.payload.len(), |split| split.first());
+            value.push_str(&token.payload[..first]);
+        }
+        Ok(Cookie {
+            name: name.to_owned(),
+            value,
+        })
+    }
+
+    /// The stored token as one piece of text, as a header carries it.
+    #[must_use]
+    pub fn token_text(&self, p: &Policy) -> Option<String> {
+        self.token.as_ref().map(|token| token.text(p.place))
+    }
+
+    /// Takes the remember token that came with the request, so that a save replaces it: its creation time stays, its record
+    /// is cut short.
+    pub fn set_remember_token(&mut self, token: &Token) {
+        self.remember_token = Some(token.stored());
+    }
+
+    /// Whether there is a remember token.
+    #[must_use]
+    pub fn has_remember_token(&self) -> bool {
+        self.remember_token.is_some()
+    }
+
+    /// Removes the current audience.
+    pub fn logout(&mut self) -> Logout {
+        if self.others.is_empty() {
+            return Logout::Last;
+        }
+        self.entry = Entry::new(self.audience(), None);
+        self.logged_out = true;
+        self.dirty = true;
+        Logout::Others
+    }
+
+    /// The session is over for this request.
+    pub fn end(&mut self) {
+        self.state = State::Ended;
+        self.dirty = false;
+        self.info_dirty = false;
+    }
+
+    /// The key of the session's record; none with cookie storage, and before the first save.
+    #[must_use]
+    pub fn record_key(&self, p: &Policy) -> Option<String> {
+        record_key(self.token.as_ref(), p)
+    }
+
+    /// The key of the remember token's record; none with cookie storage, and without such a token.
+    #[must_use]
+    pub fn remember_record_key(&self, p: &Policy) -> Option<String> {
+        record_key(self.remember_token.as_ref(), p)
+    }
+
+    /// What is left of the time limits at `now` (Unix seconds). A session that is not stored has none.
+    #[must_use]
+    pub fn remaining(&self, p: &Policy, now: u64) -> Remaining {
+        self.token
+            .as_ref()
+            .map(|token| Remaining::of(&p.times, &token.header, now))
+            .unwrap_or_default()
+    }
+
+    /// The entries in their order, without the current one after a logout.
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let (before, after) = self.others.split_at(self.position.min(self.others.len()));
+        let current = (!self.logged_out).then_some(&self.entry);
+        before.iter().chain(current).chain(after)
+    }
+
+    fn edit(&mut self, edit: impl FnOnce(&mut Entry) -> bool) -> bool {
+        let changed = self.state != State::Ended && edit(&mut self.entry);
+        self.dirty |= changed;
+        changed
+    }
+}
+
+impl fmt::Debug for Session {
+    /// Prints no content.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("state", &self.state)
+            .field("has_audience", &self.has_audience)
+            .field("dirty", &self.dirty)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StoredToken {
+    fn text(&self, place: Place) -> String {
+        let mut text = String::with_capacity(header::HEADER_TEXT_SIZE + self.payload.len());
+        base64url::encode_onto(&self.header.build(), &mut text);
+        if place == Place::Cookie {
+            text.push_str(&self.payload);
+        }
+        text
+    }
+}
+
+/// Gives each audience of a record's info store to its entry; what belongs to no entry is left behind.
+fn distribute_info(entries: &mut [Entry], info: &Map<String, Value>) {
+    for (audience, values) in info {
+        let entry = entries.iter_mut().find(|entry| entry.is_of(audience));
+        if let (Some(entry), Value::Object(values)) = (entry, values) {
+            entry.info.clone_from(values);
+        }
+    }
+}
+
+fn record_key(token: Option<&StoredToken>, p: &Policy) -> Option<String> {
+    let token = token.filter(|_| p.place == Place::Server)?;
+    Some(token.header.id.storage_key(p.hash_storage_key))
+}
+
+fn replace<T: PartialEq>(slot: &mut T, value: T) -> bool {
+    let changed = *slot != value;
+    *slot = value;
+    changed
+}

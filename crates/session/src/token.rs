@@ -1,0 +1,380 @@
+//! Finding a token in a request, verifying it, and opening it.
+//!
+//! Verifying is cheap and comes first: nothing is loaded from a storage and nothing decrypted for a token that is not ours.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use crate::base64url;
+use crate::binding::Binding;
+use crate::chunks::{Split, chunk_name};
+use crate::cookie::request::cookie_pairs;
+use crate::header::{Flags, HEADER_TEXT_SIZE, Header};
+use crate::id::SessionId;
+use crate::keys::{CipherKey, KeyIndex, KeySource};
+use crate::payload::{self, Plain};
+use crate::policy::{Place, Policy};
+use crate::record::{Record, RecordError};
+use crate::refusal::{ContentError, FormatError, Refusal};
+use crate::session::{Session, StoredToken};
+use crate::ttl::{elapsed, is_over};
+
+pub use crate::policy::Kind;
+
+/// Cookies of one name that are tried; a browser sends more than one only when paths or domains overlap.
+pub const MAX_CANDIDATES: usize = 8;
+/// Decryptions that are tried when chunks are there more than once.
+pub const MAX_DECRYPTIONS: usize = 32;
+
+/// A verified token, not yet decrypted.
+pub struct Token {
+    kind: Kind,
+    header: Header,
+    key: KeyIndex,
+    payload: Payload,
+    opened_at: u64,
+}
+
+/// Where a token's payload is.
+enum Payload {
+    /// In a storage's record.
+    Record,
+    /// Here, whole.
+    Whole(String),
+    /// Here, in pieces, some of which are there more than once.
+    Pieces(Vec<Vec<String>>),
+}
+
+impl Policy {
+    /// Finds the token of a kind among the request's cookies and verifies it. `cookies` are the values of all Cookie header
+    /// lines, `now` is in Unix seconds.
+    ///
+    /// # Errors
+    /// [`Refusal::Missing`] when there is none (an empty value is none); otherwise why the first one was refused.
+    pub fn verify(
+        &self,
+        kind: Kind,
+        cookies: &[&[u8]],
+        binding: &Binding<'_>,
+        now: u64,
+    ) -> Result<Token, Refusal> {
+        let mut refusal = None;
+        for text in values(cookies, self.name_of(kind).as_str().as_bytes()).take(MAX_CANDIDATES) {
+            let token = self
+                .verify_header(kind, text, binding, now)
+                .and_then(|mut token| {
+                    token.payload = self.collect_payload(
+                        kind,
+                        &token.header,
+                        &text[HEADER_TEXT_SIZE..],
+                        cookies,
+                    )?;
+                    Ok(token)
+                });
+            match token {
+                Ok(token) => return Ok(token),
+                Err(reason) => refusal = refusal.or(Some(reason)),
+            }
+        }
+        Err(refusal.unwrap_or(Refusal::Missing))
+    }
+
+    /// Verifies a token that is one piece of text, as a header or an argument carries it. `now` is in Unix seconds.
+    ///
+    /// # Errors
+    /// [`Refusal::Missing`] for an empty text; otherwise why it was refused.
+    pub fn verify_text(
+        &self,
+        kind: Kind,
+        text: &[u8],
+        binding: &Binding<'_>,
+        now: u64,
+    ) -> Result<Token, Refusal> {
+        if text.is_empty() {
+            return Err(Refusal::Missing);
+        }
+        let mut token = self.verify_header(kind, text, binding, now)?;
+        let payload = &text[HEADER_TEXT_SIZE..];
+        token.payload = match self.place {
+            Place::Server => no_payload(payload)?,
+            Place::Cookie => Payload::Whole(piece(payload, token.header.data_size as usize)?),
+        };
+        Ok(token)
+    }
+
+    /// The header at the start of `text`. What follows it is not looked at.
+    fn verify_header(
+        &self,
+        kind: Kind,
+        text: &[u8],
+        binding: &Binding<'_>,
+        now: u64,
+    ) -> Result<Token, Refusal> {
+        let text = text
+            .get(..HEADER_TEXT_SIZE)
+            .ok_or(FormatError::HeaderSize)?;
+        let header = Header::parse_text(text)?;
+        if header.flags.contains(Flags::STORAGE) != (self.place == Place::Server) {
+            return Err(FormatError::Storage.into());
+        }
+        if kind == Kind::Remember && header.idling_offset != 0 {
+            return Err(FormatError::Idling.into());
+        }
+        if !self.bind.admits(header.flags) {
+            return Err(Refusal::BadSignature);
+        }
+        let key = binding
+            .verify(&self.keys, &header)
+            .ok_or(Refusal::BadSignature)?;
+        self.check_limits(kind, &header, now)?;
+        Ok(Token {
+            kind,
+            header,
+            key,
+            payload: Payload::Record,
+            opened_at: now,
+        })
+    }
+
+    fn check_limits(&self, kind: Kind, header: &Header, now: u64) -> Result<(), Refusal> {
+        let times = &self.times;
+        // A rolling offset has 32 bits: an older session could not be saved any more.
+        let too_old = elapsed(header.created, now) > i64::from(u32::MAX);
+        if too_old || is_over(times.absolute_of(kind), header.created, now) {
+            return Err(Refusal::ExpiredAbsolute);
+        }
+        if is_over(times.rolling_of(kind), header.saved(), now) {
+            return Err(Refusal::ExpiredRolling);
+        }
+        if kind == Kind::Session && is_over(times.idling, header.used(), now) {
+            return Err(Refusal::ExpiredIdling);
+        }
+        Ok(())
+    }
+
+    /// The payload that starts with `start` in the token's own cookie and goes on in the chunks. Only pieces of exactly the
+    /// implied lengths count, so that a chunk left over from another session is not taken for one of this.
+    fn collect_payload(
+        &self,
+        kind: Kind,
+        header: &Header,
+        start: &[u8],
+        cookies: &[&[u8]],
+    ) -> Result<Payload, FormatError> {
+        if self.place == Place::Server {
+            return no_payload(start);
+        }
+        let name = self.name_of(kind).as_str();
+        let split = Split::new(name.len(), header.data_size as usize)
+            .map_err(|_| FormatError::TooManyChunks)?;
+        let start = piece(start, split.first())?;
+        if split.count() == 1 {
+            return Ok(Payload::Whole(start));
+        }
+        let mut pieces = vec![vec![start]];
+        for (number, length) in split.others() {
+            let found = chunk_candidates(cookies, chunk_name(name, number).as_bytes(), length);
+            if found.is_empty() {
+                return Err(FormatError::Chunk(number));
+            }
+            pieces.push(found);
+        }
+        if pieces.iter().all(|candidates| candidates.len() == 1) {
+            return Ok(Payload::Whole(pieces.concat().concat()));
+        }
+        Ok(Payload::Pieces(pieces))
+    }
+}
+
+/// The non-empty values of the cookies of one name, in the order of the request.
+fn values<'a>(cookies: &'a [&'a [u8]], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let pairs = cookies.iter().flat_map(|line| cookie_pairs(line));
+    pairs
+        .filter(move |(n, value)| *n == name && !value.is_empty())
+        .map(|(_, value)| value)
+}
+
+fn chunk_candidates(cookies: &[&[u8]], name: &[u8], length: usize) -> Vec<String> {
+    let mut found: Vec<String> = Vec::with_capacity(1);
+    for candidate in values(cookies, name)
+        .filter_map(|value| piece(value, length).ok())
+        .take(MAX_CANDIDATES)
+    {
+        if !found.contains(&candidate) {
+            found.push(candidate);
+        }
+    }
+    found
+}
+
+fn piece(text: &[u8], length: usize) -> Result<String, FormatError> {
+    if text.len() != length {
+        return Err(FormatError::PayloadSize);
+    }
+    std::str::from_utf8(text)
+        .map(str::to_owned)
+        .map_err(|_| FormatError::PayloadBase64)
+}
+
+fn no_payload(rest: &[u8]) -> Result<Payload, FormatError> {
+    if rest.is_empty() {
+        Ok(Payload::Record)
+    } else {
+        Err(FormatError::PayloadSize)
+    }
+}
+
+impl Token {
+    /// Session or remember token.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn id(&self) -> &SessionId {
+        &self.header.id
+    }
+
+    /// The header.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// When it was verified, in Unix seconds.
+    #[must_use]
+    pub fn opened_at(&self) -> u64 {
+        self.opened_at
+    }
+
+    /// The key of its record.
+    #[must_use]
+    pub fn storage_key(&self, p: &Policy) -> String {
+        self.header.id.storage_key(p.hash_storage_key)
+    }
+
+    /// The key that decrypts it; for a remember token this may be work for another thread.
+    #[must_use]
+    pub fn cipher_key(&self, p: &Policy) -> KeySource {
+        match self.kind {
+            Kind::Session => KeySource::Ready(p.keys.session_key(self.key, self.id())),
+            Kind::Remember => p.keys.remember_key(self.key, self.id(), p.safety),
+        }
+    }
+
+    /// The token as it came, without a payload it may have: enough to replace it, not to open it.
+    pub(crate) fn stored(&self) -> StoredToken {
+        StoredToken {
+            header: self.header.clone(),
+            key: self.key,
+            payload: String::new(),
+        }
+    }
+
+    /// Decrypts. `record` is what the storage has under [`Token::storage_key`]; cookie storage needs none. A remember token
+    /// becomes a session in [`State::Remembered`](crate::State), to be saved under a new id.
+    ///
+    /// # Errors
+    /// When there is no record, or payload and token do not belong together.
+    pub fn open(
+        self,
+        p: &Policy,
+        key: &CipherKey,
+        record: Option<&Record>,
+        audience: &str,
+    ) -> Result<Session, Refusal> {
+        let (plain, payload) = match &self.payload {
+            Payload::Record => self.open_record(key, record.ok_or(Refusal::NoRecord)?)?,
+            Payload::Whole(text) => self.open_text(key, text)?,
+            Payload::Pieces(pieces) => self.open_pieces(key, pieces)?,
+        };
+        let content = |error: ContentError| match p.place {
+            Place::Server => Refusal::BadRecord(error.into()),
+            Place::Cookie => Refusal::BadFormat(error.into()),
+        };
+        let entries = payload::read(&plain, p.place, p.max_data).map_err(content)?;
+        let stored = StoredToken {
+            header: self.header,
+            key: self.key,
+            payload,
+        };
+        let info = record
+            .and_then(|record| record.info.as_ref())
+            .filter(|_| p.place == Place::Server);
+        Session::opened(p, self.kind, stored, entries, info, audience).map_err(content)
+    }
+
+    fn open_record(
+        &self,
+        key: &CipherKey,
+        record: &Record,
+    ) -> Result<(Plain, String), RecordError> {
+        if record.payload.len() != self.header.data_size as usize {
+            return Err(RecordError::PayloadSize);
+        }
+        let bytes = base64url::decode(&record.payload).map_err(|_| RecordError::PayloadBase64)?;
+        let plain = self.decrypt(key, bytes).ok_or(RecordError::Cipher)?;
+        Ok((plain, record.payload.clone()))
+    }
+
+    fn open_text(&self, key: &CipherKey, text: &str) -> Result<(Plain, String), Refusal> {
+        let bytes = base64url::decode(text).map_err(|_| FormatError::PayloadBase64)?;
+        let plain = self.decrypt(key, bytes).ok_or(Refusal::BadSignature)?;
+        Ok((plain, text.to_owned()))
+    }
+
+    fn open_pieces(
+        &self,
+        key: &CipherKey,
+        pieces: &[Vec<String>],
+    ) -> Result<(Plain, String), Refusal> {
+        let mut refusal = Refusal::BadSignature;
+        for number in 0..combinations(pieces).min(MAX_DECRYPTIONS) {
+            match self.open_text(key, &combination(pieces, number)) {
+                Ok(opened) => return Ok(opened),
+                Err(reason) => refusal = reason,
+            }
+        }
+        Err(refusal)
+    }
+
+    fn decrypt(&self, key: &CipherKey, bytes: Vec<u8>) -> Option<Plain> {
+        let mut bytes = Zeroizing::new(bytes);
+        let aad = self.header.build();
+        let deflated = self.header.flags.contains(Flags::DEFLATE);
+        key.decrypt(
+            &aad[..crate::header::AAD_SIZE],
+            &mut bytes,
+            &self.header.tag,
+        )
+        .then_some(Plain { bytes, deflated })
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("kind", &self.kind)
+            .field("header", &self.header)
+            .finish_non_exhaustive()
+    }
+}
+
+fn combinations(pieces: &[Vec<String>]) -> usize {
+    pieces.iter().fold(1, |product: usize, candidates| {
+        product.saturating_mul(candidates.len())
+    })
+}
+
+/// Combination number `number`, counted like digits: the first piece changes fastest.
+fn combination(pieces: &[Vec<String>], mut number: usize) -> String {
+    let mut text = String::new();
+    for candidates in pieces {
+        text.push_str(&candidates[number % candidates.len()]);
+        number /= candidates.len();
+    }
+    text
+}
