@@ -33,8 +33,8 @@ sub import {
     $function{$_} = Test::More->can($_) for @test_functions;
     no strict 'refs';
     *{"${test_file}::$_"} = $function{$_} for keys %function;
-    ${"main::$_"} = SessT::Rig::base($_) for qw(B1 B2 B3 B4);
-    ${'main::LOCATIONS'} = SessT::Rig::locations('B1');
+    *{"main::$_"} = \SessT::Rig::base($_) for qw(B1 B2 B3 B4);
+    *{'main::LOCATIONS'} = \SessT::Rig::locations('B1');
     Test::More->import(import => [], @plan) if @plan;
 }
 

@@ -91,13 +91,8 @@ sub _wait {
 
 sub _move {
     my ($self) = @_;
-    $self->_next_packet(time) if !length $self->{out};
     my $closed = 0;
-    if (length $self->{out}) {
-        my $sent = syswrite $self->{socket}, $self->{out}, 16_384;
-        if    ($sent)         { substr $self->{out}, 0, $sent, '' }
-        elsif (!$self->_busy) { $self->{out} = ''; $self->{packets} = [] }
-    }
+    $self->_write;
     while (1) {
         my $got = sysread $self->{socket}, $self->{in}, 65_536, length $self->{in};
         next if $got;
@@ -105,6 +100,18 @@ sub _move {
         last;
     }
     $self->_look($closed);
+}
+
+sub _write {
+    my ($self) = @_;
+    while (1) {
+        $self->_next_packet(time) if !length $self->{out};
+        return if !length $self->{out};
+        my $sent = syswrite $self->{socket}, $self->{out}, 16_384;
+        if    ($sent)        { substr $self->{out}, 0, $sent, '' }
+        elsif ($self->_busy) { return }
+        else                 { $self->{out} = ''; $self->{packets} = [] }
+    }
 }
 
 sub _busy {

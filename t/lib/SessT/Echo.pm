@@ -93,8 +93,11 @@ sub chunked {
     my ($client, $buffer) = @_;
     my $body = '';
     while (1) {
-        until ($$buffer =~ s/\A([0-9A-Fa-f]+)[^\n]*\n//) { more($client, $buffer) or return }
-        my $size = hex $1;
+        my $size;
+        until (defined $size) {
+            if   ($$buffer =~ s/\A([0-9A-Fa-f]+)[^\n]*\n//) { $size = hex $1 }
+            else                                           { more($client, $buffer) or return }
+        }
         if ($size == 0) {
             until ($$buffer =~ s/\A(?:[^\r\n]+\r?\n)*\r?\n//) { more($client, $buffer) or return }
             return $body;

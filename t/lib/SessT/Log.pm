@@ -21,6 +21,14 @@ sub from_start { $_[0]{from} = 0; $_[0] }
 
 sub text { slurp($_[0]{path}, $_[0]{from}) }
 
+# The lines that came since this was last asked.
+sub news {
+    my ($self) = @_;
+    my $text = slurp($self->{path}, $self->{told} // $self->{from});
+    $self->{told} = ($self->{told} // $self->{from}) + length $text;
+    return split /^/, $text;
+}
+
 # A section's patterns: a text a line, a pattern, or a list of both.
 sub patterns {
     my ($value) = @_;

@@ -137,7 +137,7 @@ sub pipelined {
     my $raw = $steps->exchange(0, $packets)->{raw};
     my @texts = @{ $block->value('pipelined_requests') };
     for my $i (0 .. $#texts) {
-        my $response = SessT::Response->parse($raw, closed => 1, head_request => $texts[$i] =~ /\A\s*HEAD\b/);
+        my $response = SessT::Response->parse($raw, closed => 1, head_request => scalar($texts[$i] =~ /\A\s*HEAD\b/));
         substr $raw, 0, $response->{length}, '';
         check_response($block, $response, $i, @texts > 1);
     }
