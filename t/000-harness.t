@@ -375,9 +375,9 @@ sub { $_[0]{seconds} < 1.4 or "took $_[0]{seconds} s" }
 --- config
     location / { return 200 "$uri $connection_requests"; }
 --- pipelined_requests eval
-["GET /a", "HEAD /b", "GET /c"]
+["GET /a", "GET /b", "GET /c"]
 --- response_body eval
-["/a 1", "", "/c 3"]
+["/a 1", "/b 2", "/c 3"]
 
 === a request in packets
 --- rig: plain

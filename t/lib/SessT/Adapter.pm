@@ -98,6 +98,7 @@ sub _requests {
             $_->{delay_before} //= $block->value('raw_request_middle_delay') for @$request[1 .. $#$request];
         }
     }
+    _change($original, $block, 'reload', {}) if defined $at && $at->{original} == $original && $at->{changed};
     my $answers = $block->has('pipelined_requests') ? @{ $block->value('pipelined_requests') } : @$list;
     $at = {
         original => $original, block => $block, sent => 0, requests => $list, answers => $answers,
@@ -144,6 +145,7 @@ sub _pid {
 sub _change {
     my ($original, $block, $how, $instead) = @_;
     my $part = compose($block, $nginx, $instead);
+    $at->{changed} = 1;
     my $changed = bless {%$original}, ref $original;
     $changed->set_value($_ => $part->{$_}) for qw(main_config http_config post_main_config);
     Test::Nginx::Util::write_config_file($changed, $part->{config}, $Test::Nginx::Util::RandPorts);

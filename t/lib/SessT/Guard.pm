@@ -47,7 +47,7 @@ sub _start {
 
 sub end_group {
     my ($pid) = @_;
-    kill TERM => $pid or return;
+    kill TERM => -$pid or return;
     for (1 .. 40) {
         waitpid $pid, POSIX::WNOHANG();
         kill 0 => -$pid or return;
