@@ -52,6 +52,17 @@ impl Ikm {
         let bytes = <[u8; IKM_SIZE]>::try_from(bytes).map_err(|_| KeyError::Length(bytes.len()))?;
         Ok(Self(Zeroizing::new(bytes)))
     }
+
+    /// Key material for the sessions of one name only, so that a token of another name under the same secret does not
+    /// verify. The reference has no such thing: use it where no foreign node shares the sessions.
+    #[must_use]
+    pub fn for_name(&self, name: &str) -> Self {
+        let mut bytes = Zeroizing::new([0; IKM_SIZE]);
+        Hkdf::<Sha256>::new(None, self.0.as_slice())
+            .expand_multi_info(&[b"name:", name.as_bytes()], bytes.as_mut_slice())
+            .expect("HKDF gives up to 8160 bytes");
+        Self(bytes)
+    }
 }
 
 impl fmt::Debug for Ikm {

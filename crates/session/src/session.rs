@@ -108,34 +108,13 @@ impl Session {
         p: &Policy,
         kind: Kind,
         token: StoredToken,
-        mut entries: Vec<Entry>,
+        entries: Vec<Entry>,
         info: Option<&Map<String, Value>>,
         audience: &str,
     ) -> Result<Self, ContentError> {
-        if let Some(info) = info {
-            distribute_info(&mut entries, info);
-        }
         let mut session = Self::new(audience, None);
         session.forget = token.header.flags.contains(Flags::FORGET);
-        match entries.iter().position(|entry| entry.is_of(audience)) {
-            Some(position) if entries[position].foreign.is_some() => {
-                return Err(ContentError::NotAnObject);
-            }
-            Some(position) => {
-                session.entry = entries.remove(position);
-                session.position = position;
-                session.state = State::Open;
-            }
-            None => {
-                session.has_audience = false;
-                session.position = entries.len();
-                let own = info
-                    .and_then(|info| info.get(audience))
-                    .and_then(Value::as_object);
-                session.entry.info = own.cloned().unwrap_or_default();
-            }
-        }
-        session.others = entries;
+        session.take_entries(entries, info)?;
         match kind {
             Kind::Session => {
                 session.token = Some(token);
@@ -150,6 +129,40 @@ impl Session {
             }
         }
         Ok(session)
+    }
+
+    /// Takes over what was stored; the first entry of the audience becomes the current one.
+    fn take_entries(
+        &mut self,
+        mut entries: Vec<Entry>,
+        info: Option<&Map<String, Value>>,
+    ) -> Result<(), ContentError> {
+        if let Some(info) = info {
+            distribute_info(&mut entries, info);
+        }
+        match entries
+            .iter()
+            .position(|entry| entry.is_of(self.audience()))
+        {
+            Some(position) if entries[position].foreign.is_some() => {
+                return Err(ContentError::NotAnObject);
+            }
+            Some(position) => {
+                self.entry = entries.remove(position);
+                self.position = position;
+                self.state = State::Open;
+            }
+            None => {
+                self.has_audience = false;
+                self.position = entries.len();
+                let own = info
+                    .and_then(|info| info.get(self.audience()))
+                    .and_then(Value::as_object);
+                self.entry.info = own.cloned().unwrap_or_default();
+            }
+        }
+        self.others = entries;
+        Ok(())
     }
 
     /// The state.
@@ -466,4 +479,54 @@ fn replace<T: PartialEq>(slot: &mut T, value: T) -> bool {
     let changed = *slot != value;
     *slot = value;
     changed
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::entry;
+
+    fn opened(json: &str, audience: &str) -> Result<Session, ContentError> {
+        let mut session = Session::new(audience, None);
+        let entries = entry::parse(json.as_bytes(), Place::Cookie).unwrap();
+        session.take_entries(entries, None)?;
+        Ok(session)
+    }
+
+    fn stored(session: &Session) -> String {
+        let entries = session.entries().collect();
+        serde_json::to_string(&entry::Stored {
+            entries,
+            place: Place::Cookie,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn of_an_audience_that_is_there_twice_the_first_counts_and_the_rest_stays() {
+        let json = r#"[[{},"b"],[{"x":1},"a"],[{"x":2},"a","s"],[{},null]]"#;
+        let mut session = opened(json, "a").unwrap();
+        assert_eq!(session.get("x"), Some(&Value::from(1)));
+        assert_eq!(stored(&session), json);
+        assert_eq!(session.logout(), Logout::Others);
+        assert_eq!(
+            stored(&session),
+            r#"[[{},"b"],[{"x":2},"a","s"],[{},null]]"#
+        );
+    }
+
+    #[test]
+    fn renaming_leaves_one_entry_of_the_name() {
+        let mut session = opened(r#"[[{},"b"],[{"x":1},"a"],[{},"b"],[{},"c"]]"#, "a").unwrap();
+        assert!(session.set_audience("b"));
+        assert_eq!(stored(&session), r#"[[{"x":1},"b"],[{},"c"]]"#);
+    }
+
+    #[test]
+    fn data_of_another_audience_may_be_anything() {
+        let json = r#"[[["a","list"],"b"],[{"x":1},"a"]]"#;
+        assert_eq!(stored(&opened(json, "a").unwrap()), json);
+        assert_eq!(opened(json, "b").unwrap_err(), ContentError::NotAnObject);
+    }
 }

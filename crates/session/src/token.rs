@@ -10,7 +10,7 @@ use crate::base64url;
 use crate::binding::Binding;
 use crate::chunks::{Split, chunk_name};
 use crate::cookie::request::cookie_pairs;
-use crate::header::{Flags, HEADER_TEXT_SIZE, Header};
+use crate::header::{AAD_SIZE, Flags, HEADER_TEXT_SIZE, Header};
 use crate::id::SessionId;
 use crate::keys::{CipherKey, KeyIndex, KeySource};
 use crate::payload::{self, Plain};
@@ -286,10 +286,20 @@ impl Token {
         record: Option<&Record>,
         audience: &str,
     ) -> Result<Session, Refusal> {
-        let (plain, payload) = match &self.payload {
-            Payload::Record => self.open_record(key, record.ok_or(Refusal::NoRecord)?)?,
-            Payload::Whole(text) => self.open_text(key, text)?,
-            Payload::Pieces(pieces) => self.open_pieces(key, pieces)?,
+        let Self {
+            kind,
+            header,
+            key: index,
+            payload,
+            ..
+        } = self;
+        let (plain, payload) = match payload {
+            Payload::Record => {
+                let record = record.ok_or(Refusal::NoRecord)?;
+                (open_record(&header, key, record)?, record.payload.clone())
+            }
+            Payload::Whole(text) => (open_text(&header, key, &text)?, text),
+            Payload::Pieces(pieces) => open_pieces(&header, key, &pieces)?,
         };
         let content = |error: ContentError| match p.place {
             Place::Server => Refusal::BadRecord(error.into()),
@@ -297,61 +307,51 @@ impl Token {
         };
         let entries = payload::read(&plain, p.place, p.max_data).map_err(content)?;
         let stored = StoredToken {
-            header: self.header,
-            key: self.key,
+            header,
+            key: index,
             payload,
         };
-        let info = record
-            .and_then(|record| record.info.as_ref())
-            .filter(|_| p.place == Place::Server);
-        Session::opened(p, self.kind, stored, entries, info, audience).map_err(content)
+        let info = record.and_then(|record| record.info.as_ref());
+        let info = info.filter(|_| p.place == Place::Server);
+        Session::opened(p, kind, stored, entries, info, audience).map_err(content)
     }
+}
 
-    fn open_record(
-        &self,
-        key: &CipherKey,
-        record: &Record,
-    ) -> Result<(Plain, String), RecordError> {
-        if record.payload.len() != self.header.data_size as usize {
-            return Err(RecordError::PayloadSize);
+fn open_record(header: &Header, key: &CipherKey, record: &Record) -> Result<Plain, RecordError> {
+    if record.payload.len() != header.data_size as usize {
+        return Err(RecordError::PayloadSize);
+    }
+    let bytes = base64url::decode(&record.payload).map_err(|_| RecordError::PayloadBase64)?;
+    decrypt(header, key, bytes).ok_or(RecordError::Cipher)
+}
+
+fn open_text(header: &Header, key: &CipherKey, text: &str) -> Result<Plain, Refusal> {
+    let bytes = base64url::decode(text).map_err(|_| FormatError::PayloadBase64)?;
+    decrypt(header, key, bytes).ok_or(Refusal::BadSignature)
+}
+
+/// Tries the combinations of pieces, up to a bound, until one decrypts.
+fn open_pieces(
+    header: &Header,
+    key: &CipherKey,
+    pieces: &[Vec<String>],
+) -> Result<(Plain, String), Refusal> {
+    let mut refusal = Refusal::BadSignature;
+    for number in 0..combinations(pieces).min(MAX_DECRYPTIONS) {
+        let text = combination(pieces, number);
+        match open_text(header, key, &text) {
+            Ok(plain) => return Ok((plain, text)),
+            Err(reason) => refusal = reason,
         }
-        let bytes = base64url::decode(&record.payload).map_err(|_| RecordError::PayloadBase64)?;
-        let plain = self.decrypt(key, bytes).ok_or(RecordError::Cipher)?;
-        Ok((plain, record.payload.clone()))
     }
+    Err(refusal)
+}
 
-    fn open_text(&self, key: &CipherKey, text: &str) -> Result<(Plain, String), Refusal> {
-        let bytes = base64url::decode(text).map_err(|_| FormatError::PayloadBase64)?;
-        let plain = self.decrypt(key, bytes).ok_or(Refusal::BadSignature)?;
-        Ok((plain, text.to_owned()))
-    }
-
-    fn open_pieces(
-        &self,
-        key: &CipherKey,
-        pieces: &[Vec<String>],
-    ) -> Result<(Plain, String), Refusal> {
-        let mut refusal = Refusal::BadSignature;
-        for number in 0..combinations(pieces).min(MAX_DECRYPTIONS) {
-            match self.open_text(key, &combination(pieces, number)) {
-                Ok(opened) => return Ok(opened),
-                Err(reason) => refusal = reason,
-            }
-        }
-        Err(refusal)
-    }
-
-    fn decrypt(&self, key: &CipherKey, bytes: Vec<u8>) -> Option<Plain> {
-        let mut bytes = Zeroizing::new(bytes);
-        let aad = self.header.build();
-        let deflated = self.header.flags.contains(Flags::DEFLATE);
-        key.decrypt(
-            &aad[..crate::header::AAD_SIZE],
-            &mut bytes,
-            &self.header.tag,
-        )
-        .then_some(Plain { bytes, deflated })
-    }
+fn decrypt(header: &Header, key: &CipherKey, bytes: Vec<u8>) -> Option<Plain> {
+    let mut bytes = Zeroizing::new(bytes);
+    let deflated = header.flags.contains(Flags::DEFLATE);
+    let is_authentic = key.decrypt(&header.build()[..AAD_SIZE], &mut bytes, &header.tag);
+    is_authentic.then_some(Plain { bytes, deflated })
 }
 
 impl fmt::Debug for Token {

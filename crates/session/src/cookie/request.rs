@@ -91,3 +91,64 @@ impl Policy {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(line: &str) -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        cookie_pairs(line.as_bytes())
+            .map(|(name, value)| (text(name), text(value)))
+            .collect()
+    }
+
+    fn hidden(line: &str) -> Hidden {
+        hide_cookies(line.as_bytes(), |name| name == b"sid" || name == b"sid2")
+    }
+
+    fn line(line: &str) -> Hidden {
+        Hidden::Line(line.into())
+    }
+
+    #[test]
+    fn pairs_are_read_with_odd_white_space() {
+        let expected = [
+            ("a", "1"),
+            ("b", "\"q;"),
+            ("c", ""),
+            ("d", "x=y"),
+            ("", "e"),
+        ];
+        let expected: Vec<_> = expected
+            .map(|(n, v)| (n.to_owned(), v.trim_end_matches(';').to_owned()))
+            .to_vec();
+        assert_eq!(pairs(" a = 1 ;b=\"q;\tc;; ;d=x=y;=e;"), expected);
+        assert_eq!(pairs(""), []);
+    }
+
+    #[test]
+    fn hiding_leaves_all_else_byte_for_byte() {
+        for (from, to) in [
+            ("a=1; sid=T; b=2", "a=1; b=2"),
+            ("sid=T; Path=/; HttpOnly", "Path=/; HttpOnly"),
+            ("a=1; sid=T", "a=1"),
+            ("a=1;sid=T;  b = 2 ;c", "a=1;  b = 2 ;c"),
+            ("sid=T;a=1;sid2=U; sid=V; ;b=\"2\"", "a=1; ;b=\"2\""),
+            ("  sid = T ;  a=1", "a=1"),
+            ("sid; a=1", "a=1"),
+        ] {
+            assert_eq!(hidden(from), line(to), "{from}");
+        }
+    }
+
+    #[test]
+    fn nothing_left_and_nothing_found() {
+        for only in ["sid=T", "sid=T;", " sid=T ; sid2=U; ", "sid="] {
+            assert_eq!(hidden(only), Hidden::Empty, "{only}");
+        }
+        for other in ["", "a=1; b=2", "sid3=x", "a=sid; xsid=1;", ";;", "SID=T"] {
+            assert_eq!(hidden(other), Hidden::Unchanged, "{other}");
+        }
+    }
+}
