@@ -1,0 +1,96 @@
+//! An executor on nginx's event loop.
+//!
+//! A task that is woken on the loop joins a queue, which a posted event drains. A task that is woken elsewhere goes
+//! through a locked queue and an eventfd, see [`super::offload`]. A woken task never runs inside the call that woke
+//! it: the waker may hold what the task needs.
+
+use core::cell::{Cell, RefCell};
+use core::ffi::c_void;
+use core::future::Future;
+use core::ptr;
+use std::collections::VecDeque;
+
+use async_task::Runnable;
+pub use async_task::Task;
+use ngx::ffi::{ngx_delete_posted_event, ngx_event_t, ngx_post_event, ngx_posted_events};
+
+use super::offload;
+use crate::guard::guard_unit;
+
+thread_local! {
+    /// Set on nginx's thread; tells a waker where it is.
+    static ON_LOOP: Cell<bool> = const { Cell::new(false) };
+    static QUEUE: RefCell<VecDeque<Runnable>> = const { RefCell::new(VecDeque::new()) };
+    static DRAIN: RefCell<Option<Box<ngx_event_t>>> = const { RefCell::new(None) };
+}
+
+/// nginx's debug log reads a descriptor at this place in an event's data; all ones is "none".
+static NO_DESCRIPTOR: [usize; 4] = [usize::MAX; 4];
+
+/// Starts a task and runs it up to its first wait. Dropping the [`Task`] cancels it.
+pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
+    ON_LOOP.set(true);
+    // SAFETY: the future need not be Send, because `schedule` hands its runnable to nginx's thread from wherever it
+    // is woken, and only that thread runs or drops it.
+    let (runnable, task) = unsafe { async_task::spawn_unchecked(future, schedule) };
+    runnable.run();
+    task
+}
+
+fn schedule(runnable: Runnable) {
+    if !ON_LOOP.get() {
+        offload::wake_loop(runnable);
+        return;
+    }
+    QUEUE.with_borrow_mut(|queue| queue.push_back(runnable));
+    DRAIN.with_borrow_mut(|event| {
+        let event = event.get_or_insert_with(drain_event);
+        // SAFETY: the event lives as long as the thread; posting it twice is harmless.
+        unsafe { ngx_post_event(&mut **event, &raw mut ngx_posted_events) };
+    });
+}
+
+fn drain_event() -> Box<ngx_event_t> {
+    // SAFETY: all-zero is a valid event.
+    let mut event: Box<ngx_event_t> = Box::new(unsafe { core::mem::zeroed() });
+    event.handler = Some(on_posted);
+    event.log = ngx::log::ngx_cycle_log().as_ptr();
+    event.data = ptr::from_ref(&NO_DESCRIPTOR).cast_mut().cast::<c_void>();
+    event
+}
+
+unsafe extern "C" fn on_posted(_event: *mut ngx_event_t) {
+    run_queue();
+}
+
+/// Runs what is in the queue now; what is woken meanwhile waits for the next turn.
+fn run_queue() {
+    for runnable in QUEUE.take() {
+        run(runnable);
+    }
+}
+
+/// Runs a task; a panic in it ends that task only.
+pub fn run(runnable: Runnable) {
+    guard_unit(|| {
+        runnable.run();
+    });
+}
+
+/// Drops what is left at exit.
+pub fn drain() {
+    for _ in 0..100 {
+        if QUEUE.with_borrow(VecDeque::is_empty) {
+            break;
+        }
+        run_queue();
+    }
+    DRAIN.with_borrow_mut(|event| {
+        if let Some(event) = event {
+            if event.posted() != 0 {
+                // SAFETY: the event is in the queue of posted events.
+                unsafe { ngx_delete_posted_event(&mut **event) };
+            }
+        }
+    });
+}

@@ -1,0 +1,11 @@
+//! Reading and editing what nginx holds of a request and its response.
+//!
+//! The differences between nginx versions live here and nowhere else.
+
+pub mod headers_in;
+pub mod headers_out;
+mod request;
+mod value;
+
+pub use request::Request;
+pub use value::Value;

@@ -1,0 +1,348 @@
+//! Editing the request's headers, before they go upstream.
+//!
+//! `proxy_pass` and its relatives walk `headers_in.headers` and do not look at `hash`, so a header that shall not go
+//! upstream has to leave the list: an edit builds a new list. Subrequests begin with a copy of their parent's list
+//! head that shares the elements; building a new list also keeps an edit from reaching the parent.
+
+use core::fmt;
+use core::ptr;
+
+use ngx::ffi::{
+    ngx_hash_find, ngx_hash_key, ngx_http_core_main_conf_t, ngx_http_core_module,
+    ngx_http_header_t, ngx_list_create, ngx_list_part_t, ngx_list_push, ngx_list_t, ngx_str_t,
+    ngx_table_elt_t,
+};
+use session::{Hidden, hide_cookies};
+use thiserror::Error;
+
+use super::Request;
+
+/// Why a header name in the configuration is refused.
+#[derive(Debug, Error)]
+pub enum NameError {
+    #[error("a header name is one or more letters, digits or any of !#$%&'*+-.^_`|~")]
+    NotAToken,
+    #[error("this header carries the request itself and cannot be replaced")]
+    Reserved,
+}
+
+/// A request header that this module owns: it sets it, and a client never does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderName {
+    text: &'static [u8],
+    lowcase: Box<[u8]>,
+}
+
+/// Headers that frame or route the request: to replace them would be a way to smuggle one.
+const RESERVED: [&str; 12] = [
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "keep-alive",
+    "proxy-connection",
+    "cookie",
+    "range",
+];
+
+impl HeaderName {
+    /// Checks a name of the configuration.
+    pub fn parse(text: &'static [u8]) -> Result<HeaderName, NameError> {
+        let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+        if text.is_empty() || !text.iter().all(token) {
+            return Err(NameError::NotAToken);
+        }
+        let lowcase: Box<[u8]> = text.to_ascii_lowercase().into();
+        if RESERVED
+            .iter()
+            .any(|name| folded_eq(name.as_bytes(), &lowcase))
+        {
+            return Err(NameError::Reserved);
+        }
+        Ok(HeaderName { text, lowcase })
+    }
+
+    /// Whether `name`, as a client may spell it, means this header once nginx or a CGI-style upstream has folded it.
+    pub fn matches(&self, name: &[u8]) -> bool {
+        folded_eq(&self.lowcase, name)
+    }
+}
+
+impl fmt::Display for HeaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.text))
+    }
+}
+
+/// Case and `-`/`_` do not distinguish headers: CGI makes both the same variable.
+fn folded_eq(a: &[u8], b: &[u8]) -> bool {
+    let fold = |c: &u8| {
+        if *c == b'_' {
+            b'-'
+        } else {
+            c.to_ascii_lowercase()
+        }
+    };
+    a.len() == b.len() && a.iter().map(fold).eq(b.iter().map(fold))
+}
+
+/// Says of a cookie's name whether the upstream may not see it.
+pub type Hide<'a> = dyn Fn(&[u8]) -> bool + 'a;
+
+/// What an edit does to the header list. All headers that none of the fields names stay as they are, in order.
+pub struct Edit<'a> {
+    /// Headers to take out, whoever sent them.
+    pub remove: &'a [HeaderName],
+    /// Headers to add after that.
+    pub set: &'a [(&'a HeaderName, ngx_str_t)],
+    /// Which cookies to take out of the Cookie headers.
+    pub hide_cookie: Option<&'a Hide<'a>>,
+}
+
+/// Out of memory; the request cannot go on, since a header that must not go upstream might.
+#[derive(Debug, Error)]
+#[error("out of memory")]
+pub struct OutOfMemory;
+
+impl Edit<'_> {
+    /// Applies the edit. Nothing is allocated when nothing changes.
+    pub fn apply(&self, request: Request<'_>) -> Result<(), OutOfMemory> {
+        if self.set.is_empty() && !headers(request).any(|h| self.changes(h)) {
+            return Ok(());
+        }
+        let list = NewList::create(request)?;
+        for header in headers(request) {
+            self.copy(request, &list, header)?;
+        }
+        for &(name, value) in self.set {
+            list.push(new_header(name, value, request)?)?;
+        }
+        list.install(request);
+        self.fix_known_headers(request);
+        if self.hide_cookie.is_some() {
+            link_cookies(request)?;
+        }
+        Ok(())
+    }
+
+    fn removes(&self, header: &ngx_table_elt_t) -> bool {
+        self.remove
+            .iter()
+            .any(|name| name.matches(header.key.as_bytes()))
+    }
+
+    fn changes(&self, header: &ngx_table_elt_t) -> bool {
+        self.removes(header) || self.hides(header)
+    }
+
+    fn hides(&self, header: &ngx_table_elt_t) -> bool {
+        match self.hide_cookie {
+            Some(hide) if is_cookie(header) => !matches!(
+                hide_cookies(header.value.as_bytes(), hide),
+                Hidden::Unchanged
+            ),
+            _ => false,
+        }
+    }
+
+    fn copy(
+        &self,
+        request: Request<'_>,
+        list: &NewList,
+        header: &ngx_table_elt_t,
+    ) -> Result<(), OutOfMemory> {
+        if self.removes(header) {
+            return Ok(());
+        }
+        let mut copy = *header;
+        if let Some(hide) = self.hide_cookie.filter(|_| is_cookie(header)) {
+            match hide_cookies(header.value.as_bytes(), hide) {
+                Hidden::Unchanged => {}
+                Hidden::Empty => return Ok(()),
+                Hidden::Line(line) => copy.value = request.store(&line).ok_or(OutOfMemory)?,
+            }
+        }
+        list.push(copy)
+    }
+
+    /// nginx keeps pointers to the headers it knows (`$http_user_agent`, `$remote_user` are read through them).
+    fn fix_known_headers(&self, request: Request<'_>) {
+        for name in self.remove {
+            let now = headers(request)
+                .find(|h| name.matches(h.key.as_bytes()))
+                .map_or(ptr::null(), ptr::from_ref);
+            point_known_header(request, name, now.cast_mut());
+        }
+    }
+}
+
+fn is_cookie(header: &ngx_table_elt_t) -> bool {
+    header.key.as_bytes().eq_ignore_ascii_case(b"cookie")
+}
+
+/// The elements of the request's header list.
+fn headers(request: Request<'_>) -> impl Iterator<Item = &ngx_table_elt_t> {
+    let first: *const ngx_list_part_t = &request.raw().headers_in.headers.part;
+    // SAFETY: the parts of a list are linked and end with null; each holds `nelts` initialised elements.
+    core::iter::successors(Some(first), |part| unsafe {
+        let next = (**part).next;
+        (!next.is_null()).then_some(next.cast_const())
+    })
+    .flat_map(|part| unsafe {
+        // SAFETY: as above.
+        let (elts, n) = ((*part).elts.cast::<ngx_table_elt_t>(), (*part).nelts);
+        if n == 0 {
+            &[]
+        } else {
+            core::slice::from_raw_parts(elts, n)
+        }
+    })
+}
+
+fn new_header(
+    name: &HeaderName,
+    value: ngx_str_t,
+    request: Request<'_>,
+) -> Result<ngx_table_elt_t, OutOfMemory> {
+    let lowcase = request.store(&name.lowcase).ok_or(OutOfMemory)?;
+    // SAFETY: all-zero is valid for the structure, and newer versions need `next` to be null.
+    let mut header: ngx_table_elt_t = unsafe { core::mem::zeroed() };
+    header.key = ngx_str_t {
+        len: name.text.len(),
+        data: name.text.as_ptr().cast_mut(),
+    };
+    header.value = value;
+    header.lowcase_key = lowcase.data;
+    // SAFETY: hashes the bytes just stored.
+    header.hash = unsafe { ngx_hash_key(lowcase.data, lowcase.len) };
+    Ok(header)
+}
+
+struct NewList(*mut ngx_list_t);
+
+impl NewList {
+    fn create(request: Request<'_>) -> Result<NewList, OutOfMemory> {
+        // SAFETY: the pool is the request's.
+        let list = unsafe { ngx_list_create(request.pool(), 20, size_of::<ngx_table_elt_t>()) };
+        if list.is_null() {
+            Err(OutOfMemory)
+        } else {
+            Ok(NewList(list))
+        }
+    }
+
+    fn push(&self, header: ngx_table_elt_t) -> Result<(), OutOfMemory> {
+        // SAFETY: the list was made for elements of this type.
+        unsafe {
+            let slot = ngx_list_push(self.0).cast::<ngx_table_elt_t>();
+            if slot.is_null() {
+                return Err(OutOfMemory);
+            }
+            slot.write(header);
+        }
+        Ok(())
+    }
+
+    /// Puts the list in place of the request's.
+    fn install(self, request: Request<'_>) {
+        // SAFETY: the list head is copied by value; `last` must then point into the copy while there is one part only.
+        unsafe {
+            let headers = &raw mut (*request.as_ptr()).headers_in.headers;
+            *headers = *self.0;
+            if (*self.0).last == &raw mut (*self.0).part {
+                (*headers).last = &raw mut (*headers).part;
+            }
+        }
+    }
+}
+
+/// Lets nginx's pointer to a known header, if it has one, point to `header` (null: there is none).
+fn point_known_header(request: Request<'_>, name: &HeaderName, header: *mut ngx_table_elt_t) {
+    if cfg!(not(ngx_linked_headers)) && &*name.lowcase == b"x-forwarded-for" {
+        point_forwarded_for(request, header);
+        return;
+    }
+    // SAFETY: the main configuration of the core module is always there; its hash of known headers gives the offset of
+    // a pointer in `headers_in`, or 0.
+    unsafe {
+        let core = *request
+            .raw()
+            .main_conf
+            .add((*ptr::addr_of!(ngx_http_core_module)).ctx_index);
+        let known = &raw mut (*core.cast::<ngx_http_core_main_conf_t>()).headers_in_hash;
+        let hash = ngx_hash_key(name.lowcase.as_ptr().cast_mut(), name.lowcase.len());
+        let entry = ngx_hash_find(
+            known,
+            hash,
+            name.lowcase.as_ptr().cast_mut(),
+            name.lowcase.len(),
+        );
+        if entry.is_null() || (*entry.cast::<ngx_http_header_t>()).offset == 0 {
+            return;
+        }
+        let offset = (*entry.cast::<ngx_http_header_t>()).offset;
+        let slot = (&raw mut (*request.as_ptr()).headers_in)
+            .byte_add(offset)
+            .cast::<*mut ngx_table_elt_t>();
+        *slot = header;
+    }
+}
+
+/// Before nginx 1.23 this header is an array of pointers instead of a chain.
+#[cfg(not(ngx_linked_headers))]
+fn point_forwarded_for(request: Request<'_>, header: *mut ngx_table_elt_t) {
+    // SAFETY: the array is zeroed or initialised; an element is overwritten only where there is one.
+    unsafe {
+        let array = &raw mut (*request.as_ptr()).headers_in.x_forwarded_for;
+        if (*array).nelts > 0 {
+            (*array).nelts = 0;
+            if !header.is_null() {
+                (*array).elts.cast::<*mut ngx_table_elt_t>().write(header);
+                (*array).nelts = 1;
+            }
+        }
+    }
+}
+
+#[cfg(ngx_linked_headers)]
+fn point_forwarded_for(_: Request<'_>, _: *mut ngx_table_elt_t) {}
+
+/// Makes `$http_cookie` and `$cookie_*` see the Cookie headers that are in the list now.
+#[cfg(ngx_linked_headers)]
+fn link_cookies(request: Request<'_>) -> Result<(), OutOfMemory> {
+    // SAFETY: the elements are those of the request's own new list; the chain ends with null.
+    unsafe {
+        let mut slot = &raw mut (*request.as_ptr()).headers_in.cookie;
+        for header in headers(request).filter(|h| is_cookie(h)) {
+            *slot = ptr::from_ref(header).cast_mut();
+            slot = &raw mut (**slot).next;
+        }
+        *slot = ptr::null_mut();
+    }
+    Ok(())
+}
+
+#[cfg(not(ngx_linked_headers))]
+fn link_cookies(request: Request<'_>) -> Result<(), OutOfMemory> {
+    use ngx::ffi::{ngx_array_create, ngx_array_push};
+    // SAFETY: a fresh array of pointers takes the place of the old one, which a parent request may still use.
+    unsafe {
+        let array = ngx_array_create(request.pool(), 2, size_of::<*mut ngx_table_elt_t>());
+        if array.is_null() {
+            return Err(OutOfMemory);
+        }
+        for header in headers(request).filter(|h| is_cookie(h)) {
+            let slot = ngx_array_push(array).cast::<*mut ngx_table_elt_t>();
+            if slot.is_null() {
+                return Err(OutOfMemory);
+            }
+            *slot = ptr::from_ref(header).cast_mut();
+        }
+        (*request.as_ptr()).headers_in.cookies = *array;
+    }
+    Ok(())
+}

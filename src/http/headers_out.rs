@@ -1,0 +1,68 @@
+//! Editing the response's headers, before they go downstream.
+
+use core::ptr;
+
+use ngx::ffi::{ngx_list_part_t, ngx_list_push, ngx_str_t, ngx_table_elt_t};
+
+use super::Request;
+use super::headers_in::OutOfMemory;
+
+/// The headers that nginx would send now. An element with hash 0 was removed and is not shown.
+fn headers<'r>(request: Request<'r>) -> impl Iterator<Item = *mut ngx_table_elt_t> + 'r {
+    let first: *const ngx_list_part_t = &request.raw().headers_out.headers.part;
+    // SAFETY: the parts of a list are linked and end with null; each holds `nelts` initialised elements.
+    core::iter::successors(Some(first), |part| unsafe {
+        let next = (**part).next;
+        (!next.is_null()).then_some(next.cast_const())
+    })
+    .flat_map(|part| unsafe {
+        // SAFETY: as above; `add` stays inside the part.
+        let (elts, n) = ((*part).elts.cast::<ngx_table_elt_t>(), (*part).nelts);
+        (0..n).map(move |i| elts.add(i))
+    })
+    // SAFETY: the pointers are to initialised elements.
+    .filter(|h| unsafe { (**h).hash != 0 })
+}
+
+/// Removes every header of that name for whose value `doomed` says yes.
+pub fn remove(request: Request<'_>, name: &[u8], mut doomed: impl FnMut(&[u8]) -> bool) {
+    for header in headers(request) {
+        // SAFETY: the element is live; nginx does not send an element with hash 0.
+        unsafe {
+            if (*header).key.as_bytes().eq_ignore_ascii_case(name)
+                && doomed((*header).value.as_bytes())
+            {
+                (*header).hash = 0;
+            }
+        }
+    }
+}
+
+/// Whether a header of that name has a value for which `wanted` says yes.
+pub fn any(request: Request<'_>, name: &[u8], mut wanted: impl FnMut(&[u8]) -> bool) -> bool {
+    // SAFETY: the elements are live.
+    headers(request).any(|h| unsafe {
+        (*h).key.as_bytes().eq_ignore_ascii_case(name) && wanted((*h).value.as_bytes())
+    })
+}
+
+/// Adds a header.
+pub fn push(request: Request<'_>, name: &'static [u8], value: &[u8]) -> Result<(), OutOfMemory> {
+    let value = request.store(value).ok_or(OutOfMemory)?;
+    // SAFETY: the list is the response's; the element is zeroed first, as newer versions need `next` to be null.
+    unsafe {
+        let header = ngx_list_push(&raw mut (*request.as_ptr()).headers_out.headers)
+            .cast::<ngx_table_elt_t>();
+        if header.is_null() {
+            return Err(OutOfMemory);
+        }
+        ptr::write_bytes(header, 0, 1);
+        (*header).key = ngx_str_t {
+            len: name.len(),
+            data: name.as_ptr().cast_mut(),
+        };
+        (*header).value = value;
+        (*header).hash = 1;
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! Phase 3, after access was granted and before the content: the location changes the session.
+
+use ngx::core::Status;
+use session::{Logout, Session};
+
+use super::context::{Context, SessionStatus, Stage};
+use super::lookup::audience;
+use super::{save, settings, upstream, wait};
+use crate::conf::{Action, Create, Settings, Unset};
+use crate::http::{Request, Value};
+
+/// Unset, set, subject, renew or touch; one save; then the headers for the upstream.
+pub fn handle(request: Request<'_>) -> Status {
+    let settings = settings(request);
+    if let Some(context) = Context::of(request).filter(|_| settings.action.is_on()) {
+        if request.is_main() {
+            run(request, context, settings);
+        } else {
+            // A subrequest shares the session of its main request, which saves it.
+            change(request, context, settings);
+        }
+        if context.waiting.is_some() {
+            wait::suspend(request, context);
+            return Status::NGX_AGAIN;
+        }
+    }
+    match upstream::prepare(request, settings) {
+        Ok(()) => Status::NGX_DECLINED,
+        Err(_) => Status::NGX_ERROR,
+    }
+}
+
+/// Does what the location's directives ask for, unless it is done. What has to wait is left in `context.waiting`.
+pub fn run(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
+    if context.stage != Stage::LookedUp
+        || matches!(
+            context.status,
+            SessionStatus::Bypassed | SessionStatus::Error
+        )
+    {
+        return;
+    }
+    context.stage = Stage::Done;
+    match settings.action {
+        Action::Off => {}
+        Action::Open | Action::Start => {
+            change(request, context, settings);
+            save::start(request, context, settings);
+        }
+        Action::Logout => logout(request, context, settings),
+        Action::Destroy => save::destroy(request, context, settings),
+    }
+}
+
+fn logout(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
+    let Some(session) = context
+        .session
+        .as_mut()
+        .filter(|session| session.has_audience())
+    else {
+        return;
+    };
+    match session.logout() {
+        Logout::Last => save::destroy(request, context, settings),
+        Logout::Others => save::start(request, context, settings),
+    }
+}
+
+/// Makes the changes in memory.
+fn change(request: Request<'_>, context: &mut Context, settings: &Settings) {
+    if !settings.action.stores()
+        || matches!(
+            context.status,
+            SessionStatus::Bypassed | SessionStatus::Error
+        )
+    {
+        return;
+    }
+    unset(request, context, settings);
+    set(request, context, settings);
+    set_info(request, context, settings);
+    let subject = settings
+        .subject
+        .map(|subject| subject.eval(request))
+        .unwrap_or_default();
+    match core::str::from_utf8(subject) {
+        Ok("") => {}
+        Ok(subject) => {
+            session_to_fill(request, context, settings).set_subject(Some(subject));
+        }
+        Err(_) => request_log!(
+            WARN,
+            request,
+            "the value of \"session_subject\" is not UTF-8, the subject is left as it was"
+        ),
+    }
+    if settings.create == Create::Always && request.is_main() {
+        let session = session_to_fill(request, context, settings);
+        if session.id().is_none() || !session.has_audience() {
+            session.mark_dirty();
+        }
+    }
+}
+
+fn unset(request: Request<'_>, context: &mut Context, settings: &Settings) {
+    let Some(session) = &mut context.session else {
+        return;
+    };
+    for rule in settings
+        .unset
+        .iter()
+        .filter(|rule| holds(request, rule.condition))
+    {
+        match &rule.what {
+            Unset::All => {
+                session.clear();
+            }
+            Unset::Keys(keys) => {
+                for key in keys {
+                    session.unset(key);
+                }
+            }
+        }
+    }
+}
+
+fn set(request: Request<'_>, context: &mut Context, settings: &Settings) {
+    for rule in settings
+        .set
+        .iter()
+        .filter(|rule| holds(request, rule.condition))
+    {
+        match rule.kind.read(rule.value.eval(request)) {
+            Some(value) => {
+                session_to_fill(request, context, settings).set(rule.key, value);
+            }
+            None => request_log!(
+                WARN,
+                request,
+                "the value for \"{}\" is not {}, the session is left as it was",
+                rule.key,
+                rule.kind.describe()
+            ),
+        }
+    }
+}
+
+fn set_info(request: Request<'_>, context: &mut Context, settings: &Settings) {
+    let Some(session) = &mut context.session else {
+        return;
+    };
+    for rule in settings
+        .info_set
+        .iter()
+        .filter(|rule| holds(request, rule.condition))
+    {
+        match core::str::from_utf8(rule.value.eval(request)) {
+            Ok(text) => {
+                session.info_set(rule.key, text.into());
+            }
+            Err(_) => request_log!(
+                WARN,
+                request,
+                "the info for \"{}\" is not UTF-8, it is left as it was",
+                rule.key
+            ),
+        }
+    }
+}
+
+fn holds(request: Request<'_>, condition: Option<Value>) -> bool {
+    condition.is_none_or(|condition| condition.is_true(request))
+}
+
+/// The session, made in memory where there is none: it comes into being with the first thing that is stored.
+fn session_to_fill<'c>(
+    request: Request<'_>,
+    context: &'c mut Context,
+    settings: &Settings,
+) -> &'c mut Session {
+    context
+        .session
+        .get_or_insert_with(|| Session::new(&audience(request, settings), None))
+}

@@ -1,0 +1,184 @@
+//! The state of one request between the phases.
+
+use core::ffi::c_void;
+use core::ptr;
+
+use ngx::ffi::{ngx_http_cleanup_add, ngx_http_cleanup_t, ngx_http_request_t};
+use session::{Refusal, Session, State};
+
+use super::hold::Held;
+use super::wait::Waiting;
+use crate::conf::Settings;
+use crate::guard::guard_unit;
+use crate::http::Request;
+
+/// `$session_status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionStatus {
+    Off,
+    Bypassed,
+    Open,
+    New,
+    Remembered,
+    NoAudience,
+    /// Refused; the text is the ground floor's.
+    Refused(&'static str),
+    Error,
+}
+
+impl SessionStatus {
+    /// As the variable shows it.
+    pub fn text(self) -> &'static str {
+        match self {
+            SessionStatus::Off => "off",
+            SessionStatus::Bypassed => "bypassed",
+            SessionStatus::Open => "open",
+            SessionStatus::New => "new",
+            SessionStatus::Remembered => "remembered",
+            SessionStatus::NoAudience => "no-audience",
+            SessionStatus::Refused(text) => text,
+            SessionStatus::Error => "error",
+        }
+    }
+}
+
+/// How far the work on the session has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing was looked up.
+    Fresh,
+    /// The session is looked up; the location has not changed it.
+    LookedUp,
+    /// The location has changed it and started what is to be saved.
+    Done,
+}
+
+/// A Set-Cookie line that is due: the cookie's name and the whole line.
+pub struct DueCookie {
+    pub name: String,
+    pub line: String,
+}
+
+/// What this module knows of a client's request. Subrequests use that of their main request.
+pub struct Context {
+    /// The main request, for the cleanup handler to tell whose context this is.
+    owner: *mut ngx_http_request_t,
+    /// The location whose settings were used last.
+    pub settings: Option<&'static Settings>,
+    pub stage: Stage,
+    /// Access checks have begun, so a refused request can be told from one that `return` answered.
+    pub left_rewrite: bool,
+    pub status: SessionStatus,
+    pub session: Option<Session>,
+    /// The request's session cookie was refused and is to be expired.
+    pub refused_cookie: bool,
+    /// The request's remember cookie was refused and is to be expired.
+    pub refused_remember: bool,
+    pub due: Vec<DueCookie>,
+    pub waiting: Option<Waiting>,
+    pub held: Option<Held>,
+}
+
+impl Context {
+    fn new(owner: *mut ngx_http_request_t) -> Context {
+        Context {
+            owner,
+            settings: None,
+            stage: Stage::Fresh,
+            left_rewrite: false,
+            status: SessionStatus::Off,
+            session: None,
+            refused_cookie: false,
+            refused_remember: false,
+            due: Vec::new(),
+            waiting: None,
+            held: None,
+        }
+    }
+
+    /// The context of a request, if it has one.
+    ///
+    /// Internal redirects and named locations clear nginx's slot; the cleanup handler still knows it then.
+    pub fn of<'r>(request: Request<'r>) -> Option<&'r mut Context> {
+        let main = request.main();
+        let mut context = main.context().cast::<Context>();
+        if context.is_null() {
+            context = remembered(main)?;
+            main.set_context(context.cast());
+        }
+        // SAFETY: the box was made by `of_or_new` for this request and lives until its cleanup; callbacks of nginx run
+        // one at a time and do not hold the reference across calls that run other handlers.
+        Some(unsafe { &mut *context })
+    }
+
+    /// The context of a request, made where there is none. `None`: out of memory.
+    pub fn of_or_new<'r>(request: Request<'r>) -> Option<&'r mut Context> {
+        if let Some(context) = Context::of(request) {
+            return Some(context);
+        }
+        let main = request.main();
+        // SAFETY: the main request is live; its cleanup runs exactly once, after every use of the context.
+        unsafe {
+            let cleanup = ngx_http_cleanup_add(main.as_ptr(), 0);
+            if cleanup.is_null() {
+                return None;
+            }
+            let context = Box::into_raw(Box::new(Context::new(main.as_ptr())));
+            (*cleanup).handler = Some(drop_context);
+            (*cleanup).data = context.cast();
+            main.set_context(context.cast());
+        }
+        Context::of(request)
+    }
+
+    /// The session, if it is there for this request's audience and not over.
+    pub fn open_session(&self) -> Option<&Session> {
+        if matches!(self.status, SessionStatus::Off | SessionStatus::Bypassed) {
+            return None;
+        }
+        self.session.as_ref().filter(|session| {
+            session.has_audience() && matches!(session.state(), State::Open | State::Remembered)
+        })
+    }
+
+    /// Takes note of a refused session token.
+    pub fn refuse(&mut self, refusal: &Refusal) {
+        self.status = SessionStatus::Refused(refusal.status());
+        self.refused_cookie = !matches!(refusal, Refusal::Missing);
+    }
+
+    /// Puts a Set-Cookie line in place of one of the same name.
+    pub fn send_cookie(&mut self, name: &str, line: String) {
+        self.due.retain(|due| due.name != name);
+        self.due.push(DueCookie {
+            name: name.to_owned(),
+            line,
+        });
+    }
+}
+
+fn remembered(main: Request<'_>) -> Option<*mut Context> {
+    let first: *mut ngx_http_cleanup_t = main.raw().cleanup;
+    // SAFETY: the chain holds live entries and ends with null.
+    let mut chain = core::iter::successors((!first.is_null()).then_some(first), |c| unsafe {
+        let next = (**c).next;
+        (!next.is_null()).then_some(next)
+    });
+    chain.find_map(|cleanup| {
+        // SAFETY: an entry with our handler has our box as its data.
+        unsafe {
+            let ours = (*cleanup).handler.is_some_and(|h| {
+                ptr::fn_addr_eq(h, drop_context as unsafe extern "C" fn(*mut c_void))
+            });
+            let context = (*cleanup).data.cast::<Context>();
+            (ours && (*context).owner == main.as_ptr()).then_some(context)
+        }
+    })
+}
+
+unsafe extern "C" fn drop_context(context: *mut c_void) {
+    guard_unit(|| {
+        // SAFETY: made by `Box::into_raw` in `of_or_new`; nginx calls a cleanup once.
+        drop(unsafe { Box::from_raw(context.cast::<Context>()) });
+    });
+}

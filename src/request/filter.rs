@@ -1,0 +1,188 @@
+//! Phase 5, the first filter of all: what is still due, then the response's headers.
+
+use ngx::core::Status;
+use ngx::ffi::{
+    NGX_AGAIN, NGX_OK, ngx_chain_t, ngx_http_output_body_filter_pt,
+    ngx_http_output_header_filter_pt, ngx_http_request_t, ngx_http_top_body_filter,
+    ngx_http_top_header_filter, ngx_int_t,
+};
+use session::{Kind, set_cookie_name};
+
+use super::context::{Context, SessionStatus};
+use super::upstream::property_text;
+use super::{content, hold, save, settings};
+use crate::conf::Settings;
+use crate::guard::{guard, guard_request};
+use crate::http::headers_in::OutOfMemory;
+use crate::http::{Request, headers_out};
+
+static mut NEXT_HEADER_FILTER: ngx_http_output_header_filter_pt = None;
+static mut NEXT_BODY_FILTER: ngx_http_output_body_filter_pt = None;
+
+/// Puts the filters in front of all others.
+///
+/// # Safety
+///
+/// Called in postconfiguration, where nginx links its filters.
+pub unsafe fn install() {
+    // SAFETY: configuration is read by one thread, and no request runs meanwhile.
+    unsafe {
+        NEXT_HEADER_FILTER = ngx_http_top_header_filter;
+        ngx_http_top_header_filter = Some(on_header);
+        NEXT_BODY_FILTER = ngx_http_top_body_filter;
+        ngx_http_top_body_filter = Some(on_body);
+    }
+}
+
+unsafe extern "C" fn on_header(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx hands a live request to its filters.
+    guard_request(|| Status(header(unsafe { Request::new(r) })))
+}
+
+unsafe extern "C" fn on_body(r: *mut ngx_http_request_t, chain: *mut ngx_chain_t) -> ngx_int_t {
+    guard(ngx::ffi::NGX_ERROR as ngx_int_t, || {
+        // SAFETY: as above.
+        let request = unsafe { Request::new(r) };
+        match Context::of(request).filter(|_| request.is_main()) {
+            Some(context) if context.held.is_some() => hold::body(request, context, chain),
+            _ => next_body(request, chain),
+        }
+    })
+}
+
+/// The header filters behind this one.
+pub fn next_header(request: Request<'_>) -> ngx_int_t {
+    // SAFETY: set by `install` before any request, to a filter of nginx's chain, which always ends in one.
+    unsafe { NEXT_HEADER_FILTER.map_or(NGX_OK as ngx_int_t, |next| next(request.as_ptr())) }
+}
+
+/// The body filters behind this one.
+pub fn next_body(request: Request<'_>, chain: *mut ngx_chain_t) -> ngx_int_t {
+    // SAFETY: as above.
+    unsafe { NEXT_BODY_FILTER.map_or(NGX_OK as ngx_int_t, |next| next(request.as_ptr(), chain)) }
+}
+
+fn header(request: Request<'_>) -> ngx_int_t {
+    if !request.is_main() {
+        return next_header(request);
+    }
+    let Some(context) = Context::of(request) else {
+        return next_header(request);
+    };
+    if context.held.is_none() {
+        due(request, context);
+        if context.waiting.is_some() {
+            hold::begin(request, context);
+            return NGX_AGAIN as ngx_int_t;
+        }
+    } else if hold::again(request, context) {
+        return NGX_AGAIN as ngx_int_t;
+    }
+    match send(request, context) {
+        Ok(()) => next_header(request),
+        Err(OutOfMemory) => ngx::ffi::NGX_ERROR as ngx_int_t,
+    }
+}
+
+/// What the earlier phases did not come to. A location that `return` answers skips them; a refused request has no
+/// right to change its session, but a user who was just remembered stays so.
+fn due(request: Request<'_>, context: &mut Context) {
+    let settings = settings(request);
+    if !settings.action.is_on()
+        || matches!(
+            context.status,
+            SessionStatus::Bypassed | SessionStatus::Error
+        )
+    {
+        return;
+    }
+    if !context.left_rewrite {
+        content::run(request, context, settings);
+    } else if context.status == SessionStatus::Remembered && !settings.action.ends() {
+        save::unsaved(request, context, settings);
+    }
+}
+
+/// Adds this module's headers to the response. Doing it twice is as doing it once: an error page comes by again.
+pub fn send(request: Request<'_>, context: &mut Context) -> Result<(), OutOfMemory> {
+    let settings = settings(request);
+    if settings.action.is_on() && context.status != SessionStatus::Bypassed {
+        clear_refused(request, context, settings);
+        response_headers(request, context, settings)?;
+    }
+    if context.due.is_empty() {
+        return Ok(());
+    }
+    headers_out::remove(request, b"Set-Cookie", |line| {
+        set_cookie_name(line)
+            .is_some_and(|name| context.due.iter().any(|due| due.name.as_bytes() == name))
+    });
+    for due in &context.due {
+        headers_out::push(request, b"Set-Cookie", due.line.as_bytes())?;
+    }
+    if settings.cache_control {
+        keep_from_caches(request)
+    } else {
+        Ok(())
+    }
+}
+
+/// A refused cookie is expired, unless a new one takes its place.
+fn clear_refused(request: Request<'_>, context: &mut Context, settings: &Settings) {
+    if !settings.cookie.clear_invalid || context.status == SessionStatus::Error {
+        return;
+    }
+    if core::mem::take(&mut context.refused_cookie) {
+        save::expire_unless_due(request, context, settings, Kind::Session);
+    }
+    if core::mem::take(&mut context.refused_remember) {
+        save::expire_unless_due(request, context, settings, Kind::Remember);
+    }
+}
+
+fn response_headers(
+    request: Request<'_>,
+    context: &Context,
+    settings: &Settings,
+) -> Result<(), OutOfMemory> {
+    if settings.response_headers.is_empty() {
+        return Ok(());
+    }
+    let session = context.open_session();
+    let remaining = session.map(|session| session.remaining(&settings.policy, request.now()));
+    for property in &settings.response_headers {
+        headers_out::remove(request, property.header().as_bytes(), |_| true);
+        let (Some(session), Some(remaining)) = (session, &remaining) else {
+            continue;
+        };
+        let Some(value) = property_text(*property, session, remaining) else {
+            continue;
+        };
+        if value.bytes().any(|byte| byte.is_ascii_control()) {
+            request_log!(
+                ERR,
+                request,
+                "{} is not sent: its value has control characters",
+                property.header()
+            );
+            continue;
+        }
+        headers_out::push(request, property.header().as_bytes(), value.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// A shared cache must not hand one user's cookie to another (RFC 9111, 5.2.2.4).
+fn keep_from_caches(request: Request<'_>) -> Result<(), OutOfMemory> {
+    const NO_CACHE: &[u8] = b"no-cache=\"Set-Cookie\"";
+    let forbids = |value: &[u8]| {
+        let value = value.to_ascii_lowercase();
+        let mut directives = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        value == NO_CACHE.to_ascii_lowercase()
+            || directives.any(|d| d == b"no-store" || d == b"private")
+    };
+    if headers_out::any(request, b"Cache-Control", forbids) {
+        return Ok(());
+    }
+    headers_out::push(request, b"Cache-Control", NO_CACHE)
+}

@@ -1,0 +1,153 @@
+//! What the upstream sees of the session: mapped headers, property headers, and no cookie of ours.
+
+use ngx::ffi::ngx_str_t;
+use serde_json::Value as Json;
+use session::{Remaining, Session};
+
+use super::context::{Context, SessionStatus};
+use crate::conf::{MapFormat, MapRule, Property, Settings};
+use crate::http::Request;
+use crate::http::headers_in::{Edit, HeaderName, OutOfMemory};
+
+/// Longer values are not sent: no upstream would take them.
+const MAX_HEADER: usize = 32 << 10;
+
+/// Edits the request's headers.
+pub fn prepare(request: Request<'_>, settings: &Settings) -> Result<(), OutOfMemory> {
+    let context = Context::of(request);
+    let bypassed = context
+        .as_ref()
+        .is_some_and(|context| context.status == SessionStatus::Bypassed);
+    let hide = settings.hide && (settings.action.is_on() || bypassed);
+    let mut set = Vec::new();
+    if settings.action.is_on() {
+        let session = context.as_deref().and_then(Context::open_session);
+        map_headers(request, settings, session, &mut set)?;
+        property_headers(request, settings, session, &mut set)?;
+    }
+    let owns = |name: &[u8]| settings.policy.owns_cookie(name);
+    Edit {
+        remove: &settings.owned,
+        set: &set,
+        hide_cookie: if hide { Some(&owns) } else { None },
+    }
+    .apply(request)
+}
+
+type Headers<'s> = Vec<(&'s HeaderName, ngx_str_t)>;
+
+fn map_headers<'s>(
+    request: Request<'_>,
+    settings: &'s Settings,
+    session: Option<&Session>,
+    set: &mut Headers<'s>,
+) -> Result<(), OutOfMemory> {
+    for (name, rule) in &settings.map {
+        let value = match session
+            .and_then(|session| session.get(rule.key))
+            .filter(|value| !value.is_null())
+        {
+            Some(value) => render(request, name, rule, value),
+            None => rule.default.map(|default| default.eval(request).to_vec()),
+        };
+        let Some(value) = value.filter(|value| fits(request, name, value)) else {
+            continue;
+        };
+        set.push((name, request.store(&value).ok_or(OutOfMemory)?));
+    }
+    Ok(())
+}
+
+/// A value as the text of a header; `None` where the rule cannot show it.
+fn render(
+    request: Request<'_>,
+    name: &HeaderName,
+    rule: &MapRule,
+    value: &Json,
+) -> Option<Vec<u8>> {
+    match (rule.format, value) {
+        (MapFormat::Text, Json::Object(_) | Json::Array(_)) => {
+            request_log!(
+                ERR,
+                request,
+                "\"{}\" is not sent as {name}: it is no text, and format=text asks for one",
+                rule.key
+            );
+            None
+        }
+        (MapFormat::Json, _) => Some(value.to_string().into_bytes()),
+        _ => Some(text_of(value).into_bytes()),
+    }
+}
+
+/// Text as it is, everything else as compact JSON.
+pub fn text_of(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// A header is one line of bounded length.
+fn fits(request: Request<'_>, name: &HeaderName, value: &[u8]) -> bool {
+    if value.len() > MAX_HEADER {
+        request_log!(
+            ERR,
+            request,
+            "{name} is not sent: {} bytes are more than the {MAX_HEADER} of a header",
+            value.len()
+        );
+        return false;
+    }
+    if value
+        .iter()
+        .any(|byte| byte.is_ascii_control() && *byte != b'\t')
+    {
+        request_log!(
+            ERR,
+            request,
+            "{name} is not sent: its value has control characters"
+        );
+        return false;
+    }
+    true
+}
+
+fn property_headers<'s>(
+    request: Request<'_>,
+    settings: &'s Settings,
+    session: Option<&Session>,
+    set: &mut Headers<'s>,
+) -> Result<(), OutOfMemory> {
+    let Some(session) = session.filter(|_| !settings.request_headers.is_empty()) else {
+        return Ok(());
+    };
+    let remaining = session.remaining(&settings.policy, request.now());
+    for (name, property) in &settings.request_headers {
+        let Some(value) = property_text(*property, session, &remaining) else {
+            continue;
+        };
+        if fits(request, name, value.as_bytes()) {
+            set.push((name, request.store(value.as_bytes()).ok_or(OutOfMemory)?));
+        }
+    }
+    Ok(())
+}
+
+/// A property as text; `None` where the session has none, or its limit is off.
+pub fn property_text(
+    property: Property,
+    session: &Session,
+    remaining: &Remaining,
+) -> Option<String> {
+    let seconds = |left: Option<i64>| left.map(|left| left.max(0).to_string());
+    match property {
+        Property::Id => session.id().map(session::SessionId::text),
+        Property::Audience => Some(session.audience().to_owned()),
+        Property::Subject => session.subject().map(str::to_owned),
+        Property::Timeout => seconds(remaining.timeout),
+        Property::IdlingTimeout => seconds(remaining.idling),
+        Property::RollingTimeout => seconds(remaining.rolling),
+        Property::AbsoluteTimeout => seconds(remaining.absolute),
+    }
+}
