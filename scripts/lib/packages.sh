@@ -1,20 +1,24 @@
 # shellcheck shell=bash
 # Debian packages, by what they are for.
 
+# packages_of GROUP…
 packages_of() {
-    case $1 in
-        build)
-            echo nginx nginx-dev clang libclang-dev pkg-config gcc libc6-dev make perl ca-certificates \
-                libssl-dev libpcre2-dev zlib1g-dev
-            ;;
-        test)
-            echo libtest-base-perl libhttp-message-perl libio-socket-ssl-perl libjson-perl \
-                python3 python3-cryptography curl openssl nghttp2-client shellcheck
-            ;;
-        demo) echo curl openssl python3 ;;
-        bench) echo wrk python3 procps util-linux ;;
-        *) die "there is no group '$1': use build, 1.28, test, demo or bench" ;;
-    esac
+    local group
+    for group in "$@"; do
+        case $group in
+            tools)
+                echo clang libclang-dev pkg-config gcc libc6-dev make perl ca-certificates \
+                    libssl-dev libpcre2-dev zlib1g-dev
+                ;;
+            build) echo nginx nginx-dev ;;
+            test)
+                echo libtest-base-perl libhttp-message-perl libio-socket-ssl-perl libjson-perl \
+                    python3 python3-cryptography curl openssl nghttp2-client shellcheck
+                ;;
+            demo) echo curl openssl python3 ;;
+            bench) echo wrk python3 procps util-linux ;;
+        esac
+    done
 }
 
 is_installed() {
