@@ -168,8 +168,8 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 def main() -> None:
     socket, pages = sys.argv[1:]
     Application.pages = Pages(Path(pages))
+    os.umask(0)  # nginx's workers, another user where nginx is started by root, have to write to the socket
     with Server(socket, Application) as server:
-        os.chmod(socket, 0o666)  # nginx's workers are another user where nginx is started by root
         try:
             server.serve_forever()
         except KeyboardInterrupt:

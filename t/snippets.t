@@ -37,29 +37,29 @@ my %WALKS = (
         [GET  => '/.signed-in', 404],
         [POST => '/login',      200, { form => 'password=pear', lacks => 'X-User' }],
         [POST => '/login',      303, { form => 'password=apple', to => '/members/', sets => '__Host-session' }],
-        [GET  => '/members/',   200, { has => "X-User: ann\n", lacks => '__Host-session' }],
+        [GET  => '/members/',   200, { has => 'X-User: ann', lacks => '__Host-session' }],
         [GET  => '/logout',     303, { to => '/', expires => '__Host-session' }],
         [GET  => '/members/',   303, { to => '/login' }],
     ],
     'auth-basic-login.conf' => [
         [GET => '/members/', 303, { to => '/login' }],
-        [GET => '/login',    401, { log => qr/no user\/password was provided/ }],
+        [GET => '/login',    401],
         [GET => '/login',    401, { user => 'ann:pear', log => qr/password mismatch/ }],
         [GET => '/login',    303, { user => 'ann:apple', to => '/members/', sets => '__Host-session' }],
-        [GET => '/members/', 200, { has => "X-User: ann\n", user => 'root:x', lacks => 'Authorization' }],
+        [GET => '/members/', 200, { has => 'X-User: ann', user => 'root:x', lacks => 'Authorization' }],
         [GET => '/logout',   303, { to => '/', expires => '__Host-session' }],
     ],
     'remember-me.conf' => [
         [POST => '/login',    303, { form => 'password=apple&remember=1', sets => '__Host-remember' }],
-        [GET  => '/members/', 200, { forget => '__Host-session', has => "X-User: ann\n", sets => '__Host-session' }],
+        [GET  => '/members/', 200, { forget => '__Host-session', has => 'X-User: ann', sets => '__Host-session' }],
         [GET  => '/logout',   303, { expires => '__Host-remember' }],
         [POST => '/login',    303, { form => 'password=apple', sets => '__Host-session', unset => '__Host-remember' }],
     ],
     'sso-headers.conf' => [
         [GET => '/',       303, { to => '/oauth2/sign_in' }],
-        [GET => '/',       200, { cookie => 'sso=ann', has => "X-User: ann\n", sets => '__Host-session' }],
-        [GET => '/',       200, { has => "X-Email: ann\@example.org\n" }],
-        [GET => '/',       200, { has => "X-Groups: staff\n", cookie => 'x=1', headers => { 'X-User' => 'root' }, lacks => 'root' }],
+        [GET => '/',       200, { cookie => 'sso=ann', has => 'X-User: ann', sets => '__Host-session' }],
+        [GET => '/',       200, { has => 'X-Email: ann@example.org' }],
+        [GET => '/',       200, { has => 'X-Groups: staff', cookie => 'x=1', headers => { 'X-User' => 'root' }, lacks => 'root' }],
         [GET => '/logout', 303, { to => '/oauth2/sign_out', expires => '__Host-session' }],
         [GET => '/',       303, { to => '/oauth2/sign_in' }],
     ],
@@ -68,13 +68,13 @@ my %WALKS = (
         [GET  => '/step-up',     303, { to => '/login' }],
         [POST => '/login',       303, { form => 'password=apple', to => '/members/' }],
         [GET  => '/admin/',      303, { to => '/step-up' }],
-        [GET  => '/step-up',     200, { has => "X-User: ann\n" }],
+        [GET  => '/step-up',     200, { has => 'X-User: ann' }],
         [POST => '/step-up',     303, { form => 'code=1', to => '/admin/' }],
-        [GET  => '/admin/',      200, { has => "X-User: ann\n" }],
-        [GET  => '/members/',    200, { has => "X-User: ann\n" }],
+        [GET  => '/admin/',      200, { has => 'X-User: ann' }],
+        [GET  => '/members/',    200, { has => 'X-User: ann' }],
         [GET  => '/admin/leave', 303, { to => '/members/' }],
         [GET  => '/admin/',      303, { to => '/step-up' }],
-        [GET  => '/members/',    200, { has => "X-User: ann\n" }],
+        [GET  => '/members/',    200, { has => 'X-User: ann' }],
     ],
     'key-rotation.conf' => [
         [GET => '/', 200, { sets => '__Host-session' }],
@@ -182,15 +182,17 @@ sub check_documented () {
 }
 
 sub directives () {
-    my @names = slurp("$ROOT/src/conf.rs") =~ /command!\(c"(session\w*)"/g;
+    my @names = slurp("$ROOT/src/conf.rs") =~ /command!\(\s*c"(session\w*)"/g;
     cmp_ok(scalar @names, '>', 20, 'src/conf.rs lists directives');
-    return sort @names;
+    @names = sort @names;
+    return @names;
 }
 
 sub variables () {
     my %names = map { $_ => 1 } slurp("$ROOT/src/variables.rs") =~ /"(session_\w+)"/g;
     cmp_ok(scalar keys %names, '>', 10, 'src/variables.rs lists variables');
-    return sort keys %names;
+    my @names = sort keys %names;
+    return @names;
 }
 
 # ---- nginx ---------------------------------------------------------------------------------------------------------
@@ -272,7 +274,7 @@ sub visit ($where, $base, $jar, $step) {
 
     is($answer->{status}, $status, "$what: status") or diag($answer->{content});
     is(($answer->{headers}{location} // '') =~ s/^\Q$base\E//r, $more->{to}, "$what: leads to $more->{to}") if $more->{to};
-    like($answer->{content}, qr/\Q$more->{has}\E/, "$what: has $more->{has}") if $more->{has};
+    like($answer->{content}, qr/^\Q$more->{has}\E/m, "$what: has $more->{has}") if $more->{has};
     unlike($answer->{content}, qr/\Q$more->{lacks}\E/, "$what: lacks $more->{lacks}") if $more->{lacks};
     my %set = take_cookies($jar, $answer);
     ok($set{ $more->{sets} }, "$what: sets $more->{sets}") if $more->{sets};
