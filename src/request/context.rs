@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 use core::ptr;
 
-use ngx::ffi::{ngx_http_cleanup_add, ngx_http_cleanup_t, ngx_http_request_t};
+use ngx::ffi::{ngx_http_cleanup_add, ngx_http_request_t, ngx_pool_cleanup_add};
 use session::{Refusal, Session, State};
 
 use super::hold::Held;
@@ -61,7 +61,7 @@ pub struct DueCookie {
 
 /// What this module knows of a client's request. Subrequests use that of their main request.
 pub struct Context {
-    /// The main request, for the cleanup handler to tell whose context this is.
+    /// The main request, to tell whose context this is.
     owner: *mut ngx_http_request_t,
     /// The location whose settings were used last.
     pub settings: Option<&'static Settings>,
@@ -98,7 +98,7 @@ impl Context {
 
     /// The context of a request, if it has one.
     ///
-    /// Internal redirects and named locations clear nginx's slot; the cleanup handler still knows it then.
+    /// Internal redirects and named locations clear nginx's slot; the pool's cleanup still knows it then.
     pub fn of<'r>(request: Request<'r>) -> Option<&'r mut Context> {
         let main = request.main();
         let mut context = main.context().cast::<Context>();
@@ -117,14 +117,18 @@ impl Context {
             return Some(context);
         }
         let main = request.main();
-        // SAFETY: the main request is live; its cleanup runs exactly once, after every use of the context.
+        // SAFETY: the main request is live. Its pool ends after all handlers have run, the access log included; its
+        // cleanup comes earlier, and also when a request is given up that others still hold.
         unsafe {
+            let end = ngx_pool_cleanup_add(main.pool(), 0);
             let cleanup = ngx_http_cleanup_add(main.as_ptr(), 0);
-            if cleanup.is_null() {
+            if end.is_null() || cleanup.is_null() {
                 return None;
             }
             let context = Box::into_raw(Box::new(Context::new(main.as_ptr())));
-            (*cleanup).handler = Some(drop_context);
+            (*end).handler = Some(drop_context);
+            (*end).data = context.cast();
+            (*cleanup).handler = Some(cancel);
             (*cleanup).data = context.cast();
             main.set_context(context.cast());
         }
@@ -157,28 +161,42 @@ impl Context {
     }
 }
 
+/// Finds the context through the pool it ends with.
 fn remembered(main: Request<'_>) -> Option<*mut Context> {
-    let first: *mut ngx_http_cleanup_t = main.raw().cleanup;
-    // SAFETY: the chain holds live entries and ends with null.
-    let mut chain = core::iter::successors((!first.is_null()).then_some(first), |c| unsafe {
-        let next = (**c).next;
+    // SAFETY: the pool of a live request; the chain holds live entries and ends with null.
+    let first = unsafe { (*main.pool()).cleanup };
+    let mut chain = core::iter::successors((!first.is_null()).then_some(first), |c| {
+        // SAFETY: as above.
+        let next = unsafe { (**c).next };
         (!next.is_null()).then_some(next)
     });
-    chain.find_map(|cleanup| {
+    chain.find_map(|entry| {
         // SAFETY: an entry with our handler has our box as its data.
         unsafe {
-            let ours = (*cleanup).handler.is_some_and(|h| {
-                ptr::fn_addr_eq(h, drop_context as unsafe extern "C" fn(*mut c_void))
-            });
-            let context = (*cleanup).data.cast::<Context>();
+            let ours = (*entry)
+                .handler
+                .is_some_and(|handler| ptr::fn_addr_eq(handler, DROP_CONTEXT));
+            let context = (*entry).data.cast::<Context>();
             (ours && (*context).owner == main.as_ptr()).then_some(context)
         }
     })
 }
 
+const DROP_CONTEXT: unsafe extern "C" fn(*mut c_void) = drop_context;
+
 unsafe extern "C" fn drop_context(context: *mut c_void) {
     guard_unit(|| {
         // SAFETY: made by `Box::into_raw` in `of_or_new`; nginx calls a cleanup once.
         drop(unsafe { Box::from_raw(context.cast::<Context>()) });
+    });
+}
+
+/// The request ends: nothing is waited for any more. The access log may still read the session.
+unsafe extern "C" fn cancel(context: *mut c_void) {
+    guard_unit(|| {
+        // SAFETY: the box lives as long as the request's pool.
+        let context = unsafe { &mut *context.cast::<Context>() };
+        context.waiting = None;
+        context.held = None;
     });
 }
