@@ -18,6 +18,7 @@ use crate::token::Token;
 use crate::ttl::{Remaining, elapsed};
 use crate::{base64url, header};
 
+mod audience;
 mod path;
 mod save;
 
