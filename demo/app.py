@@ -23,6 +23,9 @@ LARGEST_FORM = 4096
 # Where the login form of an audience is, and where nginx goes on after a good password.
 SIGNED_IN = {"/login": "/.signed-in", "/office/login": "/.signed-in-office"}
 
+# What nginx adds is shown before what the browser sent.
+FROM_NGINX = ("X-", "Session-")
+
 CLOCKS = (
     ("Session-Idling-Timeout", "Idling", "starts anew with every visit"),
     ("Session-Rolling-Timeout", "Rolling", "starts anew when the session is renewed"),
@@ -142,7 +145,8 @@ class Application(BaseHTTPRequestHandler):
         }
 
     def _findings(self) -> dict[str, str]:
-        rows = [f"<tr><th>{escape(n)}</th><td>{escape(v)}</td></tr>" for n, v in self.headers.items()]
+        headers = sorted(self.headers.items(), key=lambda header: not header[0].startswith(FROM_NGINX))
+        rows = [f"<tr><th>{escape(n)}</th><td>{escape(v)}</td></tr>" for n, v in headers]
         clocks = [self._clock(*clock) for clock in CLOCKS if self.headers.get(clock[0])]
         return {
             "rows": "\n".join(rows),

@@ -93,6 +93,7 @@ sub main () {
     check_readme(\%upstream);
     check_nginx_conf(\%upstream);
     check_documented();
+    check_links($_) for qw(README.md CONTRIBUTING.md);
     done_testing();
 }
 
@@ -193,6 +194,17 @@ sub variables () {
     cmp_ok(scalar keys %names, '>', 10, 'src/variables.rs lists variables');
     my @names = sort keys %names;
     return @names;
+}
+
+# Links inside the project lead somewhere.
+sub check_links ($file) {
+    my $text = slurp("$ROOT/$file");
+    my %anchor = map { lc($_) =~ s/[^\w\- ]//gr =~ tr/ /-/r => 1 } $text =~ /^#+ (.+)$/mg;
+    for my $link ($text =~ /\]\(([^)\s]+)\)/g) {
+        next if $link =~ /^https?:/;
+        my $found = $link =~ /^#(.+)/ ? $anchor{$1} : -e "$ROOT/$link";
+        ok($found, "$file: the link to $link leads somewhere");
+    }
 }
 
 # ---- nginx ---------------------------------------------------------------------------------------------------------
