@@ -35,6 +35,10 @@ fails('json',         "--- request\nGET /text\n--- upstream_json eval\nsub { 1 }
 like child(block("--- request eval\n[1, \n")), qr/an `eval` section does not run/, 'a broken eval section ends the test';
 like child(block("--- request eval\n['GET /', 'GET /']\n--- error_code: 200\n")), qr/has to be a list/,
     'one expectation for several requests ends the test';
+like child(block("--- request eval\n['GET /', 'GET /']\n--- error_code eval\n[200]\n")), qr/has 1 items for 2 requests/,
+    'a list that is too short ends the test';
+like child(block("--- request\nGET /\n--- respons_body\nnot looked at\n")), qr/no such section: respons_body/,
+    'a section that does not exist ends the test';
 like child(block("--- request\nGET /text\n")), qr/^1\.\.1\nstatus 0\n\z/m, 'a child that does well passes';
 
 # --- nothing stays behind ---
@@ -133,6 +137,13 @@ unknown directive "not_a_directive"
 --- must_die: 1
 --- error_log eval
 qr/\[emerg\].*not_a_directive/
+
+=== a rig's session lines need the module
+--- rig: B2
+--- skip_eval: 2: $ENV{TEST_NGINX_LOAD_MODULES}
+--- must_die
+--- error_log
+unknown directive "session"
 
 === the echo upstream shows what it got
 --- rig: plain

@@ -37,6 +37,7 @@ sub functions {
     );
     $function{no_root_location} = sub () { $no_root_location = 1 };
     $function{no_diff} //= sub () { };
+    $function{own_sections} = \&SessT::Block::own_sections;
     # Upstream runs the last preprocessor added first; ours has to come behind all of the test's own.
     $function{run_tests} = sub {
         push @Test::Nginx::Util::BlockPreprocessors, \&_prepare;
@@ -47,7 +48,8 @@ sub functions {
 }
 
 sub _set_up {
-    Test::Nginx::Util::server_port("127.0.0.1:$ENV{TEST_NGINX_SERVER_PORT}");
+    # Loopback alone, but upstream asks this port itself after a HUP and wants a number then.
+    Test::Nginx::Util::server_port("127.0.0.1:$ENV{TEST_NGINX_SERVER_PORT}") unless setting('use_hup');
     Test::Nginx::Util::workers(setting('workers'));
     Test::Nginx::Util::worker_connections(setting('connections'));
     Test::Nginx::Util::log_level(setting('log_level'));
@@ -72,6 +74,7 @@ sub _prepare {
     for my $section (qw(request raw_request pipelined_requests more_headers user_files)) {
         $original->set_value($section => _expanded($block->value($section))) if $block->has($section);
     }
+    $original->set_value(more_headers => [ map { $_ // '' } @{ $original->more_headers } ]) if ref $original->more_headers;
     # ours, and upstream would take it in its own way
     $original->set_value(http2 => undef);
 }
@@ -100,6 +103,7 @@ sub _requests {
     }
     _change($original, $block, 'reload', {}) if defined $at && $at->{original} == $original && $at->{changed};
     my $answers = $block->has('pipelined_requests') ? @{ $block->value('pipelined_requests') } : @$list;
+    $block->check_lists($answers);
     $at = {
         original => $original, block => $block, sent => 0, requests => $list, answers => $answers,
         steps => SessT::Steps->new($block, count => scalar @$list, change => sub { _change($original, $block, @_) }),
@@ -177,17 +181,12 @@ sub _restart {
 
 # --- judging ---
 
-my @expectations = qw(
-    error_code error_code_like response_headers response_headers_like raw_response_headers_like
-    raw_response_headers_unlike response_body response_body_like response_body_unlike
-);
-
 # The block as if it had request $i alone: expectations left out are out, captured values are in.
 sub _only {
     my ($original, $i, $several) = @_;
     my $block = SessT::Block->of($original);
     my $one = bless {%$original}, ref $original;
-    for my $section (@expectations) {
+    for my $section (SessT::Block::expectations()) {
         next unless $block->has($section);
         my $item = fill_in(expand($block->expectation($section, $i, $several)));
         undef $item if defined $item && $item eq '' && $section =~ /like$/;

@@ -13,16 +13,46 @@ use Scalar::Util qw(refaddr);
 use Test::Base ();
 use Test::Base::Filter ();
 
+my @expectations = qw(
+    error_code error_code_like response_headers response_headers_like raw_response_headers_like
+    raw_response_headers_unlike response_body response_body_like response_body_unlike
+);
+
+# Sections that have an item for each request when they are lists; the rest may also be shorter.
+my @each_request = (@expectations, qw(more_headers));
+my @up_to_each_request = qw(
+    tls http2 port client_addr sleep_before before reload restart cookie_jar jar_edit capture check
+    response_body_json upstream_json
+);
+
+# The sections there are.
+my %known = map { $_ => 1 } @each_request, @up_to_each_request, qw(
+    ONLY SKIP LAST rig rig_locations config http_config main_config post_main_config server_name log_level user_files init
+    post_setup_server_root must_die reload_fails request raw_request raw_requests raw_request_middle_delay
+    pipelined_requests keepalive parallel timeout abort ignore_response wait delay jar_mode error_log no_error_log
+    access_log no_access_log shutdown_error_log no_shutdown_error_log skip_eval skip_nginx
+);
+
 my %seen;
+
+sub expectations { @expectations }
+
+# Sections a test file reads itself, in a preprocessor for instance.
+sub own_sections { $known{$_} = 1 for @_ }
 
 # The view is taken once, before anyone rewrites sections of the block.
 sub of {
     my ($class, $block) = @_;
-    return $seen{ refaddr $block } ||= bless {
-        name     => scalar $block->name,
-        sections => { map { ref $block->{$_} eq 'ARRAY' ? ($_ => $block->{$_}[0]) : () } keys %$block },
-        original => $block,
-    }, $class;
+    return $seen{ refaddr $block } ||= $class->_new($block);
+}
+
+sub _new {
+    my ($class, $block) = @_;
+    my $name = $block->name;
+    my @unknown = sort grep { !$known{$_} } keys %{ $block->_section_map };
+    die "$name: no such section: @unknown (a test's own are to be named by own_sections)\n" if @unknown;
+    my %section = map { ref $block->{$_} eq 'ARRAY' ? ($_ => $block->{$_}[0]) : () } keys %$block;
+    return bless { name => $name, sections => \%section }, $class;
 }
 
 sub name { $_[0]{name} }
@@ -47,6 +77,18 @@ sub expectation {
     return $value unless defined $value && $several || ref $value eq 'ARRAY';
     return $value->[$i] if ref $value eq 'ARRAY';
     die "$self->{name}: with several requests `--- $section` has to be a list, an item for each\n";
+}
+
+# A list that is too short or too long would quietly leave something unchecked.
+sub check_lists {
+    my ($self, $requests) = @_;
+    my %exact = map { $_ => 1 } @each_request;
+    for my $section (@each_request, @up_to_each_request) {
+        my $value = $self->{sections}{$section};
+        next unless ref $value eq 'ARRAY';
+        next if @$value == $requests || @$value < $requests && !$exact{$section};
+        die "$self->{name}: `--- $section` has @{[scalar @$value]} items for $requests requests\n";
+    }
 }
 
 # A flag for request $i: `--- tls` alone means all requests.

@@ -10,7 +10,7 @@ use Exporter 'import';
 use File::Path qw(remove_tree);
 use POSIX ();
 
-our @EXPORT_OK = qw(guard_group release_group guard_directory guard_forget);
+our @EXPORT_OK = qw(guard_group release_group guard_directory);
 
 my ($watcher, $pipe, $owner, %groups, $directory);
 
@@ -21,9 +21,6 @@ sub release_group { my ($pid) = @_; delete $groups{$pid}; _tell("released $pid")
 
 # A directory that must not outlive the test.
 sub guard_directory { my ($path) = @_; $directory = $path; _tell("directory $path") }
-
-# For a forked child: nothing here is its own.
-sub guard_forget { undef $owner }
 
 sub _tell {
     my ($line) = @_;

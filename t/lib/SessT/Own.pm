@@ -32,6 +32,7 @@ my $last;    # the block nginx was started for, with its log
 sub functions {
     my %function = (
         run_tests             => \&run_tests,
+        own_sections          => \&SessT::Block::own_sections,
         add_block_preprocessor => sub (&) { unshift @preprocessors, @_ },
         add_cleanup_handler   => sub { unshift @cleanups, @_ },
         add_test_cleanup_handler => sub { unshift @block_cleanups, @_ },
@@ -122,6 +123,8 @@ sub _run_code {
 sub one_round {
     my ($block) = @_;
     my @requests = @{ requests_of($block, setting('server_name')) };
+    my $pipelined = $block->value('pipelined_requests');
+    $block->check_lists(ref $pipelined ? scalar @$pipelined : scalar @requests);
     my $steps = SessT::Steps->new($block, count => scalar @requests, change => sub { change($block, @_) });
     return pipelined($block, $steps, $requests[0]) if $block->has('pipelined_requests');
     my @parallel = $block->has('parallel') ? $steps->exchange_all(@requests) : ();
