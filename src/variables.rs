@@ -170,11 +170,11 @@ macro_rules! handler {
 
 handler!(exists, |request| session(request).map(|_| b"1".to_vec()));
 handler!(is_new, |request| {
-    let is_new = Context::of(request).is_some_and(|context| context.status == SessionStatus::New);
+    let is_new = Context::of(request).is_some_and(|context| context.status() == SessionStatus::New);
     is_new.then(|| b"1".to_vec())
 });
 handler!(status, |request| {
-    let status = Context::of(request).map_or(SessionStatus::Off, |context| context.status);
+    let status = Context::of(request).map_or(SessionStatus::Off, |context| context.status());
     Some(status.text().as_bytes().to_vec())
 });
 handler!(remember, |request| {

@@ -21,8 +21,7 @@ pub fn handle(request: Request<'_>) -> Status {
         return Status::NGX_OK;
     }
     // A storage that is away is not a client without rights.
-    let unknown =
-        Context::of(request).is_some_and(|context| context.status == SessionStatus::Error);
+    let unknown = Context::of(request).is_some_and(|context| context.found == SessionStatus::Error);
     Status(if unknown {
         NGX_HTTP_SERVICE_UNAVAILABLE
     } else {

@@ -3,7 +3,7 @@
 use ngx::core::Status;
 use session::{Logout, Session};
 
-use super::context::{Context, SessionStatus, Stage};
+use super::context::{Context, Stage};
 use super::lookup::audience;
 use super::{save, settings, upstream, wait};
 use crate::conf::{Action, Create, Settings, Unset};
@@ -32,12 +32,7 @@ pub fn handle(request: Request<'_>) -> Status {
 
 /// Does what the location's directives ask for, unless it is done. What has to wait is left in `context.waiting`.
 pub fn run(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
-    if context.stage != Stage::LookedUp
-        || matches!(
-            context.status,
-            SessionStatus::Bypassed | SessionStatus::Error
-        )
-    {
+    if context.stage != Stage::LookedUp || !context.works() {
         return;
     }
     context.stage = Stage::Done;
@@ -68,12 +63,7 @@ fn logout(request: Request<'_>, context: &mut Context, settings: &'static Settin
 
 /// Makes the changes in memory.
 fn change(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    if !settings.action.stores()
-        || matches!(
-            context.status,
-            SessionStatus::Bypassed | SessionStatus::Error
-        )
-    {
+    if !settings.action.stores() || !context.works() {
         return;
     }
     unset(request, context, settings);

@@ -12,7 +12,7 @@ use crate::conf::Settings;
 use crate::guard::guard_unit;
 use crate::http::Request;
 
-/// `$session_status`.
+/// What the look-up found, and what `$session_status` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionStatus {
     Off,
@@ -53,6 +53,17 @@ pub enum Stage {
     Done,
 }
 
+/// How a location takes part in the session of its request. An earlier location may have found one all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// It works with the session.
+    Clear,
+    /// Sessions are off there.
+    Off,
+    /// `session_bypass` said so.
+    Bypassed,
+}
+
 /// A Set-Cookie line that is due: the cookie's name and the whole line.
 pub struct DueCookie {
     pub name: String,
@@ -68,7 +79,10 @@ pub struct Context {
     pub stage: Stage,
     /// Access checks have begun, so a refused request can be told from one that `return` answered.
     pub left_rewrite: bool,
-    pub status: SessionStatus,
+    /// What the look-up found.
+    pub found: SessionStatus,
+    /// How the location the request is in takes part.
+    pub sight: Sight,
     pub session: Option<Session>,
     /// The request's session cookie was refused and is to be expired.
     pub refused_cookie: bool,
@@ -86,7 +100,8 @@ impl Context {
             settings: None,
             stage: Stage::Fresh,
             left_rewrite: false,
-            status: SessionStatus::Off,
+            found: SessionStatus::Off,
+            sight: Sight::Off,
             session: None,
             refused_cookie: false,
             refused_remember: false,
@@ -137,17 +152,35 @@ impl Context {
 
     /// The session, if it is there for this request's audience and not over.
     pub fn open_session(&self) -> Option<&Session> {
-        if matches!(self.status, SessionStatus::Off | SessionStatus::Bypassed) {
-            return None;
-        }
         self.session.as_ref().filter(|session| {
-            session.has_audience() && matches!(session.state(), State::Open | State::Remembered)
+            self.sight == Sight::Clear
+                && session.has_audience()
+                && matches!(session.state(), State::Open | State::Remembered)
         })
+    }
+
+    /// `$session_status`.
+    pub fn status(&self) -> SessionStatus {
+        match self.sight {
+            Sight::Clear => self.found,
+            Sight::Off => SessionStatus::Off,
+            Sight::Bypassed => SessionStatus::Bypassed,
+        }
+    }
+
+    /// Whether the location may work with the session.
+    pub fn works(&self) -> bool {
+        self.sight == Sight::Clear && self.found != SessionStatus::Error
+    }
+
+    /// Something is to be saved or sent that is not in the request's cookies.
+    pub fn has_news(&self) -> bool {
+        !self.due.is_empty() || self.session.as_ref().is_some_and(Session::is_dirty)
     }
 
     /// Takes note of a refused session token.
     pub fn refuse(&mut self, refusal: &Refusal) {
-        self.status = SessionStatus::Refused(refusal.status());
+        self.found = SessionStatus::Refused(refusal.status());
         self.refused_cookie = !matches!(refusal, Refusal::Missing);
     }
 

@@ -8,7 +8,7 @@ use ngx::ffi::{
 };
 use session::{Kind, set_cookie_name};
 
-use super::context::{Context, SessionStatus};
+use super::context::{Context, SessionStatus, Sight};
 use super::upstream::property_text;
 use super::{content, hold, save, settings};
 use crate::conf::Settings;
@@ -88,17 +88,12 @@ fn header(request: Request<'_>) -> ngx_int_t {
 /// right to change its session, but a user who was just remembered stays so.
 fn due(request: Request<'_>, context: &mut Context) {
     let settings = settings(request);
-    if !settings.action.is_on()
-        || matches!(
-            context.status,
-            SessionStatus::Bypassed | SessionStatus::Error
-        )
-    {
+    if !context.works() {
         return;
     }
     if !context.left_rewrite {
         content::run(request, context, settings);
-    } else if context.status == SessionStatus::Remembered && !settings.action.ends() {
+    } else if context.found == SessionStatus::Remembered && !settings.action.ends() {
         save::unsaved(request, context, settings);
     }
 }
@@ -106,7 +101,7 @@ fn due(request: Request<'_>, context: &mut Context) {
 /// Adds this module's headers to the response. Doing it twice is as doing it once: an error page comes by again.
 pub fn send(request: Request<'_>, context: &mut Context) -> Result<(), OutOfMemory> {
     let settings = settings(request);
-    if settings.action.is_on() && context.status != SessionStatus::Bypassed {
+    if context.sight == Sight::Clear {
         clear_refused(request, context, settings);
         response_headers(request, context, settings)?;
     }
@@ -129,7 +124,7 @@ pub fn send(request: Request<'_>, context: &mut Context) -> Result<(), OutOfMemo
 
 /// A refused cookie is expired, unless a new one takes its place.
 fn clear_refused(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    if !settings.cookie.clear_invalid || context.status == SessionStatus::Error {
+    if !settings.cookie.clear_invalid || context.found == SessionStatus::Error {
         return;
     }
     if core::mem::take(&mut context.refused_cookie) {

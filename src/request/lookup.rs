@@ -52,7 +52,7 @@ fn open_token(
 
 /// Takes the session that the request brought.
 fn adopt(request: Request<'_>, context: &mut Context, settings: &Settings, mut session: Session) {
-    context.status = match (session.has_audience(), session.state()) {
+    context.found = match (session.has_audience(), session.state()) {
         (false, _) => SessionStatus::NoAudience,
         (true, State::Remembered) => SessionStatus::Remembered,
         (true, _) => SessionStatus::Open,
@@ -152,7 +152,7 @@ fn key_failed(request: Request<'_>, context: &mut Context, why: &str) {
         request,
         "the remember cookie could not be opened: {why}"
     );
-    context.status = SessionStatus::Error;
+    context.found = SessionStatus::Error;
     context.refused_cookie = false;
 }
 

@@ -2,7 +2,7 @@
 
 use ngx::core::Status;
 
-use super::context::{Context, SessionStatus, Stage};
+use super::context::{Context, Sight, Stage};
 use super::{lookup, settings, wait};
 use crate::conf::Settings;
 use crate::http::Request;
@@ -15,23 +15,15 @@ pub fn handle(request: Request<'_>) -> Status {
         return Status::NGX_ERROR;
     }
     if !settings.action.is_on() {
-        return leave_alone(request, settings);
+        put_out_of_sight(request, settings);
+        return Status::NGX_DECLINED;
     }
     let Some(context) = Context::of_or_new(request) else {
         return Status::NGX_ERROR;
     };
-    if context.waiting.is_some() {
-        wait::suspend(request, context);
-        return Status::NGX_DONE;
+    if context.waiting.is_none() {
+        enter_location(request, context, settings);
     }
-    if !enter_location(request, context, settings) {
-        return Status::NGX_DECLINED;
-    }
-    if settings.bypass.iter().any(|value| value.is_true(request)) {
-        context.status = SessionStatus::Bypassed;
-        return Status::NGX_DECLINED;
-    }
-    lookup::start(request, context, settings);
     if context.waiting.is_some() {
         wait::suspend(request, context);
         return Status::NGX_DONE;
@@ -60,51 +52,41 @@ fn clear_owned_headers(
     .apply(request)
 }
 
-/// In a location without sessions, one found by an earlier location is out of sight but still saved.
-fn leave_alone(request: Request<'_>, settings: &'static Settings) -> Status {
+/// In a location without sessions, one found by an earlier location cannot be seen; its cookies are still sent.
+fn put_out_of_sight(request: Request<'_>, settings: &'static Settings) {
     if let Some(context) = Context::of(request).filter(|_| request.is_main()) {
-        context.settings = Some(settings);
-        context.status = SessionStatus::Off;
+        context.sight = Sight::Off;
         context.left_rewrite = false;
-    }
-    Status::NGX_DECLINED
-}
-
-/// Takes note of the location. Returns whether the session must be looked up.
-///
-/// Internal redirects keep the session, and subrequests share that of their main request: only a location whose
-/// sessions are others, or have other limits, looks again, and never over changes that are not saved.
-fn enter_location(
-    request: Request<'_>,
-    context: &mut Context,
-    settings: &'static Settings,
-) -> bool {
-    let known = context.settings.filter(|_| context.stage != Stage::Fresh);
-    let same = known.is_some_and(|known| {
-        core::ptr::eq(&*known.policy, &*settings.policy)
-            && known.action.is_on()
-            && context.status != SessionStatus::Bypassed
-    });
-    if request.is_main() {
-        context.left_rewrite = false;
-        let again = known.is_some_and(|known| core::ptr::eq(known, settings));
-        context.settings = Some(settings);
-        if !again && context.stage != Stage::Fresh {
-            // Another location: its own directives are due.
-            context.stage = Stage::LookedUp;
-        }
-    } else if known.is_some() {
-        return false;
-    } else {
         context.settings = Some(settings);
     }
-    !same && !unsaved(context)
 }
 
-fn unsaved(context: &Context) -> bool {
-    !context.due.is_empty()
-        || context
-            .session
-            .as_ref()
-            .is_some_and(session::Session::is_dirty)
+/// Takes note of the location, and looks the session up where that must be done.
+fn enter_location(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
+    let known = context
+        .settings
+        .is_some_and(|known| core::ptr::eq(known, settings));
+    if known && context.stage != Stage::Fresh {
+        // The handler runs again after a wait, or `rewrite` came back to the location.
+        return;
+    }
+    if !request.is_main() && context.stage != Stage::Fresh {
+        // Subrequests share what their main request found.
+        return;
+    }
+    context.left_rewrite = false;
+    context.settings = Some(settings);
+    if settings.bypass.iter().any(|value| value.is_true(request)) {
+        context.sight = Sight::Bypassed;
+        return;
+    }
+    context.sight = Sight::Clear;
+    if !context.has_news() {
+        return lookup::start(request, context, settings);
+    }
+    // An internal redirect keeps the session, and what was changed in it. The location's own directives are due.
+    context.stage = Stage::LookedUp;
+    if let Some(session) = &mut context.session {
+        session.enter_audience(&lookup::audience(request, settings));
+    }
 }

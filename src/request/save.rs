@@ -78,7 +78,7 @@ fn save(request: Request<'_>, context: &mut Context, settings: &'static Settings
         Err(error) => return refuse(request, context, settings, &error),
     };
     if is_new {
-        context.status = SessionStatus::New;
+        context.found = SessionStatus::New;
     }
     match remember {
         true => save_remember(request, context, settings, sealed),

@@ -4,7 +4,7 @@ use ngx::ffi::ngx_str_t;
 use serde_json::Value as Json;
 use session::{Remaining, Session};
 
-use super::context::{Context, SessionStatus};
+use super::context::{Context, Sight};
 use crate::conf::{MapFormat, MapRule, Property, Settings};
 use crate::http::Request;
 use crate::http::headers_in::{Edit, HeaderName, OutOfMemory};
@@ -17,7 +17,7 @@ pub fn prepare(request: Request<'_>, settings: &Settings) -> Result<(), OutOfMem
     let context = Context::of(request);
     let bypassed = context
         .as_ref()
-        .is_some_and(|context| context.status == SessionStatus::Bypassed);
+        .is_some_and(|context| context.sight == Sight::Bypassed);
     let hide = settings.hide && (settings.action.is_on() || bypassed);
     let mut set = Vec::new();
     if settings.action.is_on() {

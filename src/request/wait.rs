@@ -11,6 +11,7 @@ use ngx::ffi::{
 use super::context::Context;
 use super::hold;
 use crate::event::{Task, spawn, within};
+use crate::guard::guard_unit;
 use crate::http::Request;
 
 /// No wait of the module is longer; the limit also keeps a worker that quits gracefully alive for the request.
@@ -36,9 +37,12 @@ pub fn start<T: 'static>(
         let result = within(LIMIT, work).await.ok();
         // SAFETY: the task is dropped with the context, which is dropped with the request: while it runs, both live.
         let request = unsafe { Request::new(main) };
-        if let Some(context) = Context::of(request) {
-            finish(request, context, result);
-        }
+        // A panic must not leave the request waiting for ever.
+        guard_unit(|| {
+            if let Some(context) = Context::of(request) {
+                finish(request, context, result);
+            }
+        });
         resume(request);
     });
     let under_way = !task.is_finished();
