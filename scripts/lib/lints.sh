@@ -45,7 +45,9 @@ lacks_rust_tool() { uses_debian_rust && ! cargo "$1" --version >/dev/null 2>&1; 
 
 perl_lint() {
     local files
-    mapfile -t files < <(find t scripts/lib/run-tap -name '*.t' -o -name '*.pm' -o -name run-tap | sort)
+    # What adapts upstream Test::Nginx compiles only where that is installed; Debian does not have it.
+    mapfile -t files < <(find t scripts/lib/run-tap -name '*.t' -o -name '*.pm' -o -name run-tap | sort |
+        xargs grep --files-without-match '^use Test::Nginx')
     # shellcheck disable=SC2016 # for the inner shell
     check "perl -c (${#files[@]} files)" \
         sh -c 'for file; do perl -It/lib -wc "$file" || exit; done' sh "${files[@]}" || true

@@ -12,6 +12,7 @@ PART_LIMIT=20m
 
 # Starts the counting. Whatever happens from here on, the last line says how it went.
 open_report() {
+    mkdir -p "$TARGET"
     LOGS=$(mktemp -d "$TARGET/test.XXXXXX")
     trap close_report EXIT
     trap 'exit 130' INT TERM HUP
