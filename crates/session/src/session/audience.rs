@@ -11,7 +11,9 @@ impl Session {
             return;
         }
         let left = std::mem::replace(&mut self.entry, Entry::new(audience, None));
-        if self.has_audience || self.dirty {
+        // An audience that was logged out is gone for good; the one entered now is not.
+        let is_gone = std::mem::take(&mut self.logged_out);
+        if !is_gone && (self.has_audience || self.dirty) {
             self.others.insert(self.position, left);
         }
         let found = self
@@ -65,5 +67,20 @@ mod tests {
         let mut session = Session::new("a", Some("ann"));
         session.enter_audience("a");
         assert_eq!(session.subject(), Some("ann"));
+    }
+
+    #[test]
+    fn a_logout_holds_and_ends_nobody_else() {
+        let mut session = Session::new("b", None);
+        session.set("key", json!(2));
+        session.enter_audience("a");
+        session.set("key", json!(1));
+        session.logout();
+        session.enter_audience("b");
+        assert_eq!(session.get("key"), Some(&json!(2)));
+        assert!(session.is_dirty());
+        assert_eq!(session.entries().count(), 1);
+        session.enter_audience("a");
+        assert_eq!(session.get("key"), None);
     }
 }
