@@ -19,7 +19,7 @@ sub refused {
     my $section = $more{section} // 'config';
     my ($first) = $text =~ /\A\s*(\w+)/;
     my $directive = $more{names} // $first;
-    push @refusals, qr/\[emerg\](?=.*"$directive")(?=.*$says).* in \S+nginx\.conf:\d+/;
+    push @refusals, qr/\[emerg\](?=.*"$directive\b)(?=.*$says).* in \S+nginx\.conf:\d+/;
     my $block = "=== refused, $name: $text\n--- rig: none\n--- $section\n$text\n--- must_die: 1\n";
     $block =~ s/\A([^\n]*)\n(?=[^-])/$1 /;
     $block .= "--- error_log eval\n[\$::refusals[$#refusals]]\n";
