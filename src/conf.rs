@@ -38,6 +38,14 @@ pub struct LocationConf {
 }
 
 impl LocationConf {
+    /// The http level has nothing above it, so nobody merges it.
+    fn resolve(&mut self) -> Result<(), ConfError> {
+        if self.settings.is_none() {
+            self.settings = Some(Rc::new(Settings::resolve(&self.written, None)?));
+        }
+        Ok(())
+    }
+
     /// The settings of this level. They are there once the configuration has been read.
     pub fn settings(&self) -> &Rc<Settings> {
         self.settings
@@ -266,10 +274,7 @@ pub unsafe fn merge_loc_conf(
 }
 
 fn merge(outer: &mut LocationConf, inner: &mut LocationConf) -> Result<(), ConfError> {
-    if outer.settings.is_none() {
-        // The http level has nothing above it, so nobody has merged it before.
-        outer.settings = Some(Rc::new(Settings::resolve(&outer.written, None)?));
-    }
+    outer.resolve()?;
     let above = outer.settings();
     let changed = inner.written.touched;
     inner.written.inherit(&outer.written);
@@ -292,6 +297,24 @@ unsafe fn main_conf<'a>(cf: *mut ngx_conf_t) -> &'a mut MainConf {
             .add(module().ctx_index))
         .cast::<MainConf>()
     }
+}
+
+/// Resolves the http level where no server has made that necessary, so that contradictions are found there too.
+///
+/// # Safety
+///
+/// `cf` is the live context of the http block, in postconfiguration.
+pub unsafe fn resolve_http_level(cf: *mut ngx_conf_t) -> Result<(), ()> {
+    use ngx::ffi::ngx_http_conf_ctx_t;
+    // SAFETY: by contract; `ctx` holds the http level's structures, this module's in its place.
+    let level = unsafe {
+        let ctx = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
+        &mut *(*(*ctx).loc_conf.add(module().ctx_index)).cast::<LocationConf>()
+    };
+    // SAFETY: by contract.
+    level
+        .resolve()
+        .map_err(|error| unsafe { command::log_merge_error(cf, &error) })
 }
 
 /// One warning for a configuration in which sessions hang on a key that nobody wrote down.

@@ -23,6 +23,7 @@ mod request;
 mod variables;
 
 use guard::{guard_conf, guard_rc};
+use ngx::core::Status;
 
 static NGX_HTTP_SESSION_MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: Some(preconfiguration),
@@ -70,6 +71,9 @@ unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
     guard_rc(|| {
         // SAFETY: as above; the http block has been parsed and merged when nginx calls this.
         unsafe {
+            if conf::resolve_http_level(cf).is_err() {
+                return Status::NGX_ERROR;
+            }
             conf::warn_about_random_key(cf);
             request::register(cf)
         }

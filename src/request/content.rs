@@ -68,7 +68,6 @@ fn change(request: Request<'_>, context: &mut Context, settings: &Settings) {
     }
     unset(request, context, settings);
     set(request, context, settings);
-    set_info(request, context, settings);
     let subject = settings
         .subject
         .map(|subject| subject.eval(request))
@@ -90,6 +89,7 @@ fn change(request: Request<'_>, context: &mut Context, settings: &Settings) {
             session.mark_dirty();
         }
     }
+    set_info(request, context, settings);
 }
 
 fn unset(request: Request<'_>, context: &mut Context, settings: &Settings) {

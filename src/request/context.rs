@@ -5,6 +5,7 @@ use core::ptr;
 
 use ngx::ffi::{ngx_http_cleanup_add, ngx_http_request_t, ngx_pool_cleanup_add};
 use session::{Refusal, Session, State};
+use smallvec::SmallVec;
 
 use super::hold::Held;
 use super::wait::Waiting;
@@ -74,11 +75,17 @@ pub struct DueCookie {
 pub struct Context {
     /// The main request, to tell whose context this is.
     owner: *mut ngx_http_request_t,
-    /// The location whose settings were used last.
+    /// The Cookie lines the client sent. `session_hide` may take ours out of the request before a redirect looks again.
+    cookies: SmallVec<[&'static [u8]; 4]>,
+    /// The location the request is in.
     pub settings: Option<&'static Settings>,
+    /// The location whose settings the session was looked up with.
+    pub looked_up_in: Option<&'static Settings>,
     pub stage: Stage,
     /// Access checks have begun, so a refused request can be told from one that `return` answered.
     pub left_rewrite: bool,
+    /// An earlier location refused the request, and an error page answers it: that grants nothing.
+    pub refused: bool,
     /// What the look-up found.
     pub found: SessionStatus,
     /// How the location the request is in takes part.
@@ -94,12 +101,22 @@ pub struct Context {
 }
 
 impl Context {
-    fn new(owner: *mut ngx_http_request_t) -> Context {
+    fn new(main: Request<'_>) -> Context {
+        let owner = main.as_ptr();
+        let cookies = main
+            .cookie_lines()
+            .into_iter()
+            // SAFETY: the bytes are in the request's pool, which the context ends with.
+            .map(|line| unsafe { core::mem::transmute::<&[u8], &'static [u8]>(line) })
+            .collect();
         Context {
             owner,
+            cookies,
             settings: None,
+            looked_up_in: None,
             stage: Stage::Fresh,
             left_rewrite: false,
+            refused: false,
             found: SessionStatus::Off,
             sight: Sight::Off,
             session: None,
@@ -140,7 +157,7 @@ impl Context {
             if end.is_null() || cleanup.is_null() {
                 return None;
             }
-            let context = Box::into_raw(Box::new(Context::new(main.as_ptr())));
+            let context = Box::into_raw(Box::new(Context::new(main)));
             (*end).handler = Some(drop_context);
             (*end).data = context.cast();
             (*cleanup).handler = Some(cancel);
@@ -157,6 +174,11 @@ impl Context {
                 && session.has_audience()
                 && matches!(session.state(), State::Open | State::Remembered)
         })
+    }
+
+    /// The values of the Cookie lines that the client sent.
+    pub fn cookies(&self) -> &[&[u8]] {
+        &self.cookies
     }
 
     /// `$session_status`.

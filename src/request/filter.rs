@@ -91,7 +91,7 @@ fn due(request: Request<'_>, context: &mut Context) {
     if !context.works() {
         return;
     }
-    if !context.left_rewrite {
+    if !context.left_rewrite && !context.refused {
         content::run(request, context, settings);
     } else if context.found == SessionStatus::Remembered && !settings.action.ends() {
         save::unsaved(request, context, settings);

@@ -11,10 +11,11 @@ use crate::http::Request;
 /// Looks the session up. What has to wait (a stretched key) is left in `context.waiting`.
 pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
     context.stage = Stage::LookedUp;
+    context.looked_up_in = Some(settings);
     context.session = None;
     context.refused_cookie = false;
     context.refused_remember = false;
-    match open(request, settings) {
+    match open(request, context, settings) {
         Ok(session) => adopt(request, context, settings, session),
         Err(refusal) => {
             log_refusal(request, settings.policy.cookie_name.as_str(), &refusal);
@@ -27,18 +28,31 @@ pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Set
 }
 
 /// Opens the session that the request's cookie holds.
-pub fn open(request: Request<'_>, settings: &Settings) -> Result<Session, Refusal> {
-    let lines = request.cookie_lines();
-    let token = with_binding(request, settings, |binding| {
-        settings
-            .policy
-            .verify(Kind::Session, &lines, binding, request.now())
-    })?;
+pub fn open(
+    request: Request<'_>,
+    context: &Context,
+    settings: &Settings,
+) -> Result<Session, Refusal> {
+    let token = verify(request, context, settings, Kind::Session)?;
     match token.cipher_key(&settings.policy) {
         KeySource::Ready(key) => open_token(request, settings, token, &key),
         // The ground floor stretches keys of remember tokens only; were it otherwise, this runs it here.
         KeySource::Stretch(job) => open_token(request, settings, token, &job.run()),
     }
+}
+
+/// Finds the token of that kind among the client's cookies, and checks all but its content.
+pub fn verify(
+    request: Request<'_>,
+    context: &Context,
+    settings: &Settings,
+    kind: Kind,
+) -> Result<Token, Refusal> {
+    with_binding(request, settings, |binding| {
+        settings
+            .policy
+            .verify(kind, context.cookies(), binding, request.now())
+    })
 }
 
 fn open_token(
@@ -60,13 +74,7 @@ fn adopt(request: Request<'_>, context: &mut Context, settings: &Settings, mut s
     let may_remember = !matches!(settings.remember, Remember::Off) || settings.action.ends();
     if session.state() != State::Remembered && may_remember {
         // A later save goes on with the remember token's own age, so it has to be known.
-        let lines = request.cookie_lines();
-        let token = with_binding(request, settings, |binding| {
-            settings
-                .policy
-                .verify(Kind::Remember, &lines, binding, request.now())
-        });
-        match token {
+        match verify(request, context, settings, Kind::Remember) {
             Ok(token) => session.set_remember_token(&token),
             Err(Refusal::Missing) => {}
             // Where users are not remembered, a cookie of that name may be the application's.
@@ -86,13 +94,7 @@ fn adopt(request: Request<'_>, context: &mut Context, settings: &Settings, mut s
 
 /// The session is missing or over: does a remember cookie bring its user back?
 fn remember(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
-    let lines = request.cookie_lines();
-    let token = with_binding(request, settings, |binding| {
-        settings
-            .policy
-            .verify(Kind::Remember, &lines, binding, request.now())
-    });
-    let token = match token {
+    let token = match verify(request, context, settings, Kind::Remember) {
         Ok(token) => token,
         Err(refusal) => return refuse_remember(request, context, settings, &refusal),
     };

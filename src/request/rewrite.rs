@@ -1,8 +1,12 @@
 //! Phase 1, before nginx's own `if`, `return` and `rewrite`: whose request is this?
 
-use ngx::core::Status;
+use core::ptr;
+use std::sync::Arc;
 
-use super::context::{Context, Sight, Stage};
+use ngx::core::Status;
+use session::Kind;
+
+use super::context::{Context, SessionStatus, Sight, Stage};
 use super::{lookup, settings, wait};
 use crate::conf::Settings;
 use crate::http::Request;
@@ -55,8 +59,8 @@ fn clear_owned_headers(
 /// In a location without sessions, one found by an earlier location cannot be seen; its cookies are still sent.
 fn put_out_of_sight(request: Request<'_>, settings: &'static Settings) {
     if let Some(context) = Context::of(request).filter(|_| request.is_main()) {
+        leave_location(request, context);
         context.sight = Sight::Off;
-        context.left_rewrite = false;
         context.settings = Some(settings);
     }
 }
@@ -65,7 +69,7 @@ fn put_out_of_sight(request: Request<'_>, settings: &'static Settings) {
 fn enter_location(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
     let known = context
         .settings
-        .is_some_and(|known| core::ptr::eq(known, settings));
+        .is_some_and(|known| ptr::eq(known, settings));
     if known && context.stage != Stage::Fresh {
         // The handler runs again after a wait, or `rewrite` came back to the location.
         return;
@@ -74,14 +78,14 @@ fn enter_location(request: Request<'_>, context: &mut Context, settings: &'stati
         // Subrequests share what their main request found.
         return;
     }
-    context.left_rewrite = false;
+    leave_location(request, context);
     context.settings = Some(settings);
     if settings.bypass.iter().any(|value| value.is_true(request)) {
         context.sight = Sight::Bypassed;
         return;
     }
     context.sight = Sight::Clear;
-    if !context.has_news() {
+    if !context.has_news() || !may_keep(request, context, settings) {
         return lookup::start(request, context, settings);
     }
     // An internal redirect keeps the session, and what was changed in it. The location's own directives are due.
@@ -89,4 +93,36 @@ fn enter_location(request: Request<'_>, context: &mut Context, settings: &'stati
     if let Some(session) = &mut context.session {
         session.enter_audience(&lookup::audience(request, settings));
     }
+}
+
+/// A request that goes on elsewhere although its access checks never ended was refused where it was.
+fn leave_location(request: Request<'_>, context: &mut Context) {
+    let refused = match context.stage {
+        Stage::Fresh => request.raw().error_page() != 0,
+        Stage::LookedUp => context.left_rewrite,
+        Stage::Done => false,
+    };
+    context.refused |= refused && request.is_main();
+    context.left_rewrite = false;
+}
+
+/// Whether a session with news may be used by this location too: it must be this location's session, made with its
+/// keys, and within its limits.
+fn may_keep(request: Request<'_>, context: &Context, settings: &Settings) -> bool {
+    let Some(earlier) = context.looked_up_in.map(|earlier| &earlier.policy) else {
+        return false;
+    };
+    let policy = &settings.policy;
+    if ptr::eq(&**earlier, &**policy) && context.found != SessionStatus::Error {
+        return true;
+    }
+    let same_session = earlier.cookie_name == policy.cookie_name
+        && Arc::ptr_eq(&earlier.keys, &policy.keys)
+        && earlier.place == policy.place
+        && earlier.bind == policy.bind;
+    let fresh = matches!(
+        context.found,
+        SessionStatus::New | SessionStatus::Remembered
+    );
+    same_session && (fresh || lookup::verify(request, context, settings, Kind::Session).is_ok())
 }

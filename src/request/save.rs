@@ -206,7 +206,7 @@ fn forget(request: Request<'_>, context: &mut Context, settings: &Settings) {
 /// The session cannot be saved: what the client has stays valid, and this request goes on with that.
 fn refuse(request: Request<'_>, context: &mut Context, settings: &Settings, error: &SaveError) {
     request_log!(ERR, request, "the session is not saved: {error}");
-    context.session = lookup::open(request, settings).ok();
+    context.session = lookup::open(request, context, settings).ok();
 }
 
 fn send_sealed(
@@ -262,20 +262,14 @@ pub fn destroy(request: Request<'_>, context: &mut Context, settings: &Settings)
             session.end();
         }
     }
-    if remember_cookie_is_ours(request, settings) {
+    if remember_cookie_is_ours(request, context, settings) {
         expire(request, context, settings, Kind::Remember);
     }
 }
 
 /// Where users are not remembered, a cookie called `remember` may well be the application's.
-fn remember_cookie_is_ours(request: Request<'_>, settings: &Settings) -> bool {
-    let lines = request.cookie_lines();
-    let verified = with_binding(request, settings, |binding| {
-        settings
-            .policy
-            .verify(Kind::Remember, &lines, binding, request.now())
-    });
-    match verified {
+fn remember_cookie_is_ours(request: Request<'_>, context: &Context, settings: &Settings) -> bool {
+    match lookup::verify(request, context, settings, Kind::Remember) {
         Ok(_) => true,
         Err(Refusal::Missing) => false,
         Err(_) => !matches!(settings.remember, Remember::Off),
@@ -303,15 +297,17 @@ pub fn expire(request: Request<'_>, context: &mut Context, settings: &Settings, 
     let attributes = attributes(request, settings);
     context.send_cookie(name, expire_cookie(name, attributes));
     if settings.policy.place == Place::Cookie {
-        let lines = request.cookie_lines();
-        let came = |chunk: &str| {
-            lines
-                .iter()
-                .any(|line| cookie_pairs(line).any(|(name, _)| name == chunk.as_bytes()))
-        };
-        for chunk in chunk_names(name).filter(|chunk| came(chunk)) {
-            let line = expire_cookie(&chunk, attributes);
-            context.send_cookie(&chunk, line);
+        let chunks: Vec<_> = chunk_names(name)
+            .filter(|chunk| came(context, chunk))
+            .collect();
+        for chunk in chunks {
+            context.send_cookie(&chunk, expire_cookie(&chunk, attributes));
         }
     }
+}
+
+/// Whether the client sent a cookie of that name.
+fn came(context: &Context, name: &str) -> bool {
+    let mut pairs = context.cookies().iter().flat_map(|line| cookie_pairs(line));
+    pairs.any(|(other, _)| other == name.as_bytes())
 }

@@ -257,11 +257,15 @@ impl Session {
         Some(&self.entry.info).filter(|info| !info.is_empty())
     }
 
-    /// Stores info; true when that changed something. A session that is not stored has no info store: nothing changes then.
+    /// Stores info; true when that changed something. A session that is neither stored nor about to be has no info store:
+    /// nothing changes then.
     pub fn info_set(&mut self, key: &str, value: Value) -> bool {
-        if !matches!(self.state, State::Open | State::Remembered)
-            || self.entry.info.get(key) == Some(&value)
-        {
+        let has_store = match self.state {
+            State::Open | State::Remembered => true,
+            State::New => self.dirty,
+            State::Ended => false,
+        };
+        if !has_store || self.entry.info.get(key) == Some(&value) {
             return false;
         }
         self.entry.info.insert(key.to_owned(), value);

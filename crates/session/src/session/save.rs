@@ -34,7 +34,7 @@ pub enum SaveError {
     },
     /// More data than nine cookies hold.
     #[error(
-        "the session takes {size} characters, cookies hold fewer than {limit}; keep less in it or use a session_storage"
+        "the session takes {size} characters, cookies hold fewer than {limit}; keep less in it, or compress it (session_compression_threshold)"
     )]
     CookieTooLarge {
         /// Characters of the payload.
