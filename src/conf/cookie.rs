@@ -60,8 +60,8 @@ pub struct CookieDirectives {
     partitioned: Option<bool>,
     max_age: Option<Option<u32>>,
     clear_invalid: Option<bool>,
-    /// The last directive of this section, to point at when two contradict.
-    at: Position,
+    /// The last directive about a cookie, to point at when two contradict.
+    pub at: Position,
 }
 
 /// The cookie as a location sends it.
@@ -157,7 +157,8 @@ impl CookieDirectives {
         Ok(())
     }
 
-    fn contradiction(&self, text: &str) -> ConfError {
+    /// Two directives about cookies that cannot both hold.
+    pub fn contradiction(&self, text: &str) -> ConfError {
         ConfError::Contradiction {
             text: text.to_owned(),
             at: self.at.clone(),

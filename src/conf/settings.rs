@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use session::{Bind, Place, Policy, Safety};
+use session::{Bind, CookieName, Place, Policy, Safety, chunk_names};
 
 use super::access::{Action, Create, Require};
 use super::command::ConfError;
@@ -111,11 +111,12 @@ fn policy(
         .clone()
         .unwrap_or_else(|| default_name("remember"));
     let remember_cookie_name = prefixed(cookie.prefix, &remember_name)
-        .map_err(|error| ConfError::wrong(error.to_string()))?;
-    if remember_cookie_name == cookie.name {
-        return Err(ConfError::wrong(format!(
-            "\"session_cookie_name\" and \"session_remember_cookie_name\" are both \"{}\"",
-            cookie.name.as_str()
+        .map_err(|error| written.cookie.contradiction(&error.to_string()))?;
+    if same_cookie(&cookie.name, &remember_cookie_name) {
+        return Err(written.cookie.contradiction(&format!(
+            "\"session_cookie_name\" is \"{}\" and \"session_remember_cookie_name\" is \"{}\": both are parts of one cookie",
+            cookie.name.as_str(),
+            remember_cookie_name.as_str()
         )));
     }
     Ok(Policy {
@@ -136,6 +137,14 @@ fn policy(
         hash_subject: false,
         store_metadata: false,
     })
+}
+
+/// Whether two names are the same, or one is that of a chunk of the other (`name2` to `name9`).
+fn same_cookie(a: &CookieName, b: &CookieName) -> bool {
+    let part = |whole: &CookieName, part: &CookieName| {
+        chunk_names(whole.as_str()).any(|chunk| chunk == part.as_str())
+    };
+    a == b || part(a, b) || part(b, a)
 }
 
 /// Locations that agree share one policy, so that an internal redirect between them can tell that nothing changed.

@@ -103,6 +103,7 @@ pub fn remember(level: &mut Directives, args: &Arguments) -> Result<(), ConfErro
 }
 
 pub fn remember_cookie_name(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {
+    level.cookie.at = args.position();
     once(&mut level.time.remember_cookie_name, cookie_name(args)?)
 }
 

@@ -1,5 +1,7 @@
 //! Finding, verifying and opening the session of a request, or remembering its user.
 
+use std::borrow::Cow;
+
 use session::{Binding, CipherKey, KeySource, Kind, Refusal, Session, State, Token};
 
 use super::context::{Context, SessionStatus, Stage};
@@ -159,8 +161,8 @@ fn key_failed(request: Request<'_>, context: &mut Context, why: &str) {
 }
 
 /// The audience of the location for this request.
-pub fn audience(request: Request<'_>, settings: &Settings) -> String {
-    String::from_utf8_lossy(settings.audience.eval(request)).into_owned()
+pub fn audience<'r>(request: Request<'r>, settings: &Settings) -> Cow<'r, str> {
+    String::from_utf8_lossy(settings.audience.eval(request))
 }
 
 /// Calls `f` with what tokens of this request are bound to.
