@@ -37,9 +37,19 @@ class Measured:
         return self.requests / self.seconds
 
 
-def measure(worker: int, url: str, cookie: str | None, core: int, connections: int, seconds: float) -> Measured:
+@dataclass(frozen=True)
+class Generator:
+    """How wrk is run."""
+
+    core: int
+    beside_nginx: bool
+    """On the same core as nginx."""
+    connections: int
+
+
+def measure(worker: int, url: str, cookie: str | None, generator: Generator, seconds: float) -> Measured:
     before = cpu_ns(worker)
-    requests, duration_us, errors, p50, p99 = run_wrk(url, cookie, core, connections, seconds)
+    requests, duration_us, errors, p50, p99 = run_wrk(url, cookie, generator, seconds)
     time.sleep(SETTLE)
     used = cpu_ns(worker) - before
     if errors or not requests:
@@ -47,8 +57,12 @@ def measure(worker: int, url: str, cookie: str | None, core: int, connections: i
     return Measured(requests, duration_us / 1e6, used, p50, p99)
 
 
-def run_wrk(url: str, cookie: str | None, core: int, connections: int, seconds: float) -> list[int]:
-    command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", "-d", WRK_LIMIT, "-s", str(HERE / "count.lua")]
+def run_wrk(url: str, cookie: str | None, generator: Generator, seconds: float) -> list[int]:
+    command = ["taskset", "-c", str(generator.core)]
+    if generator.beside_nginx:
+        # A batch process does not push nginx off the core with every response.
+        command += ["chrt", "--batch", "0"]
+    command += ["wrk", "-t1", f"-c{generator.connections}", "-d", WRK_LIMIT, "-s", str(HERE / "count.lua")]
     if cookie:
         command += ["-H", f"Cookie: {cookie}"]
     wrk = subprocess.Popen(command + [url], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

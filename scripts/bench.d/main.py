@@ -11,7 +11,7 @@ import load
 import probe
 import report
 from rows import ROWS, NoSuchRow, Row, select
-from servers import Cores, ServerError, Servers, choose_cores
+from servers import ServerError, Servers, choose_cores
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=positive(int))
     parser.add_argument("--seconds", type=positive(float))
     parser.add_argument("--connections", type=positive(int), default=32)
+    parser.add_argument("--load", choices=("other", "same"), default="other")
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--module", type=Path)
@@ -74,50 +75,45 @@ def run(options: argparse.Namespace) -> None:
     rows = select(options.only)
     rounds = options.rounds or options.plan.rounds
     seconds = options.seconds or options.plan.seconds
-    cores = choose_cores()
-    if cores.are_shared:
-        print("bench: there is only one core: the load runs beside nginx and spoils its caches", file=sys.stderr)
+    cores = choose_cores(share=options.load == "same")
+    if cores.are_one and options.load == "other":
+        print("bench: there is only one core: the load runs on it too, as with --load same", file=sys.stderr)
+    generator = load.Generator(cores.load, cores.are_one, options.connections)
     with Servers(options.binary.resolve(), options.module.resolve(), cores) as servers:
         try:
             cookies = probe.make_cookies(servers.probe_port, rows)
             for row in rows:
                 probe.check(servers.probe_port, row, cookies.get(row.cookie))
-            measured = measure(servers, cores, rows, cookies, options, rounds, seconds)
+            measured = measure(servers, generator, rows, cookies, Plan(rounds, seconds, options.plan.warm_up))
         except (probe.ProbeError, load.LoadError):
             print(servers.errors()[-4000:], file=sys.stderr)
             raise
-    where = report.circumstances(options.binary, options.connections, seconds, rounds)
+    where = report.circumstances(options.binary, generator, seconds, rounds)
     text = f"{where}\n\n{report.table(rows, measured)}"
     print(text)
     print(f"\nAll figures: {save(options.results, rows, measured, text)}")
 
 
 def measure(
-    servers: Servers,
-    cores: Cores,
-    rows: list[Row],
-    cookies: dict[str, str],
-    options: argparse.Namespace,
-    rounds: int,
-    seconds: float,
+    servers: Servers, generator: load.Generator, rows: list[Row], cookies: dict[str, str], plan: Plan
 ) -> report.Rounds:
     """All rows in turns, so that a slow moment of the machine meets all alike."""
 
     def once(row: Row, duration: float) -> load.Measured:
         url = f"http://127.0.0.1:{servers.port}{row.path}"
-        return load.measure(servers.worker, url, cookies.get(row.cookie), cores.load, options.connections, duration)
+        return load.measure(servers.worker, url, cookies.get(row.cookie), generator, duration)
 
-    progress = Progress(len(rows) * (rounds + bool(options.plan.warm_up)))
-    if options.plan.warm_up:
+    progress = Progress(len(rows) * (plan.rounds + bool(plan.warm_up)))
+    if plan.warm_up:
         for row in rows:
             progress.step("warming up", row)
-            once(row, options.plan.warm_up)
+            once(row, plan.warm_up)
     found: report.Rounds = {row.name: [] for row in rows}
-    for number in range(rounds):
+    for number in range(plan.rounds):
         # Back and forth: no row always follows the same one.
         for row in rows if number % 2 == 0 else reversed(rows):
-            progress.step(f"round {number + 1} of {rounds}", row)
-            found[row.name].append(once(row, seconds))
+            progress.step(f"round {number + 1} of {plan.rounds}", row)
+            found[row.name].append(once(row, plan.seconds))
     progress.end()
     return found
 

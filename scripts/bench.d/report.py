@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from statistics import median
 
-from load import Measured
+from load import Generator, Measured
 from rows import Row
 
 Rounds = dict[str, list[Measured]]
@@ -41,13 +41,14 @@ def cells(row: Row, rounds: Rounds) -> tuple[str, ...]:
     return row.text, f"{median(own):.2f}", f"{median(over):+.2f}", spread, f"{ratio:.2f}", rate
 
 
-def circumstances(nginx: Path, connections: int, seconds: float, count: int) -> str:
+def circumstances(nginx: Path, generator: Generator, seconds: float, count: int) -> str:
     """When, where, with what."""
     said = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=True).stderr.strip()
     version = said.partition("nginx/")[2]
+    core = "the same core" if generator.beside_nginx else "another core"
     return (
         f"{datetime.now(timezone.utc):%Y-%m-%d}, {processor()}, Linux {platform.release().split('-')[0]}, nginx {version}; "
-        f"{connections} connections, {count} rounds of {seconds:g} s"
+        f"load from {core}, {generator.connections} connections, {count} rounds of {seconds:g} s"
     )
 
 

@@ -28,14 +28,15 @@ class Cores:
     load: int
 
     @property
-    def are_shared(self) -> bool:
+    def are_one(self) -> bool:
         return self.measured == self.load
 
 
-def choose_cores() -> Cores:
-    """The last core this process may use for nginx, the one before it for the load."""
+def choose_cores(share: bool) -> Cores:
+    """The last core this process may use for nginx; for the load the one before it, or the same one to share."""
     allowed = sorted(os.sched_getaffinity(0))
-    return Cores(measured=allowed[-1], load=allowed[-2] if len(allowed) > 1 else allowed[-1])
+    other = allowed[-1] if share or len(allowed) == 1 else allowed[-2]
+    return Cores(measured=allowed[-1], load=other)
 
 
 class Servers:
