@@ -10,18 +10,20 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
+pub mod config;
 pub mod conformance;
 mod deadline;
 mod error;
 pub mod memory;
+mod tls;
 
+pub use config::{Common, ConfigError, Server, Tls};
 pub use deadline::Deadline;
 pub use error::Error;
 pub use session::{MetaEntry, RecordWrite};
 
-/// A backend's answer, still to come. It is polled on the thread that asked, and dropped when the one who asked is gone; a
-/// backend that works on another thread hands the result over.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
+/// A backend's answer, still to come. Dropping it gives the operation up.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
 /// Which record is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +47,7 @@ pub struct ListId<'a> {
 ///
 /// Every operation ends by its deadline, with [`Error::Timeout`] if need be. What an operation did before that may or may not
 /// have happened.
-pub trait Storage {
+pub trait Storage: Send + Sync {
     /// The record's value; none when there is no such record, or it has expired.
     fn get<'a>(
         &'a self,

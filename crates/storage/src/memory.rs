@@ -1,8 +1,8 @@
 //! A storage in this process's memory: a double for tests, and the shortest reading of what a storage does.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::future::ready;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use session::metadata::collection_name;
 use session::record_name;
@@ -12,8 +12,13 @@ use crate::{Answer, Deadline, Error, ListId, MetaEntry, RecordId, RecordWrite, S
 /// Records and lists by name.
 #[derive(Default)]
 pub struct Memory {
-    records: RefCell<HashMap<String, Entry>>,
-    lists: RefCell<HashMap<String, BTreeMap<String, u64>>>,
+    records: Mutex<HashMap<String, Entry>>,
+    lists: Mutex<HashMap<String, BTreeMap<String, u64>>>,
+}
+
+/// What a panic left behind is still a map.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Entry {
@@ -22,7 +27,7 @@ struct Entry {
 }
 
 impl Memory {
-    fn in_time<'a, T: 'a>(deadline: Deadline, work: impl FnOnce() -> T) -> Answer<'a, T> {
+    fn in_time<'a, T: Send + 'a>(deadline: Deadline, work: impl FnOnce() -> T) -> Answer<'a, T> {
         Box::pin(ready(if deadline.is_over() {
             Err(Error::Timeout)
         } else {
@@ -31,7 +36,7 @@ impl Memory {
     }
 
     fn withdraw(&self, cookie: &str, entries: &[MetaEntry], key: &str) {
-        let mut lists = self.lists.borrow_mut();
+        let mut lists = lock(&self.lists);
         for entry in entries {
             if let Some(list) = lists.get_mut(&collection_name(None, cookie, entry, None)) {
                 list.remove(key);
@@ -51,21 +56,16 @@ impl Memory {
             value: write.value.clone().into_bytes(),
             expires,
         };
-        self.records
-            .borrow_mut()
-            .insert(record_name(None, cookie, key, None), entry);
+        lock(&self.records).insert(record_name(None, cookie, key, None), entry);
         for entry in &write.metadata {
-            let mut lists = self.lists.borrow_mut();
+            let mut lists = lock(&self.lists);
             lists
                 .entry(collection_name(None, cookie, entry, None))
                 .or_default()
                 .insert(key.clone(), expires);
         }
         if let Some(old) = &write.old_key {
-            if let Some(entry) = self
-                .records
-                .borrow_mut()
-                .get_mut(&record_name(None, cookie, old, None))
+            if let Some(entry) = lock(&self.records).get_mut(&record_name(None, cookie, old, None))
             {
                 entry.expires = entry.expires.min(now + u64::from(write.stale_ttl));
             }
@@ -83,7 +83,7 @@ impl Storage for Memory {
         deadline: Deadline,
     ) -> Answer<'a, Option<Vec<u8>>> {
         Self::in_time(deadline, || {
-            let records = self.records.borrow();
+            let records = lock(&self.records);
             let entry = records.get(&record_name(None, record.cookie, record.key, None));
             entry
                 .filter(|entry| entry.expires > now)
@@ -103,9 +103,7 @@ impl Storage for Memory {
         deadline: Deadline,
     ) -> Answer<'a, ()> {
         Self::in_time(deadline, || {
-            self.records
-                .borrow_mut()
-                .remove(&record_name(None, record.cookie, record.key, None));
+            lock(&self.records).remove(&record_name(None, record.cookie, record.key, None));
             self.withdraw(record.cookie, metadata, record.key);
         })
     }
@@ -117,7 +115,7 @@ impl Storage for Memory {
         deadline: Deadline,
     ) -> Answer<'a, BTreeMap<String, u64>> {
         Self::in_time(deadline, || {
-            let lists = self.lists.borrow();
+            let lists = lock(&self.lists);
             let all = lists
                 .get(&collection_name(None, list.cookie, list.entry, None))
                 .into_iter()
