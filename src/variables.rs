@@ -152,7 +152,7 @@ fn answer(
 
 /// The session of the request, while it is open to it.
 fn session<'r>(request: Request<'r>) -> Option<&'r Session> {
-    Context::of(request).and_then(|context| (*context).open_session())
+    Context::of(request).and_then(|context| (*context).open_session(request))
 }
 
 /// Makes a variable's handler of a function from the request to a text.
@@ -170,11 +170,12 @@ macro_rules! handler {
 
 handler!(exists, |request| session(request).map(|_| b"1".to_vec()));
 handler!(is_new, |request| {
-    let is_new = Context::of(request).is_some_and(|context| context.status() == SessionStatus::New);
+    let is_new =
+        Context::of(request).is_some_and(|context| context.status(request) == SessionStatus::New);
     is_new.then(|| b"1".to_vec())
 });
 handler!(status, |request| {
-    let status = Context::of(request).map_or(SessionStatus::Off, |context| context.status());
+    let status = Context::of(request).map_or(SessionStatus::Off, |context| context.status(request));
     Some(status.text().as_bytes().to_vec())
 });
 handler!(remember, |request| {

@@ -112,7 +112,12 @@ pub fn map_header(level: &mut Directives, args: &Arguments) -> Result<(), ConfEr
         return Err(ConfError::wrong("takes the name of a header and a key"));
     };
     let name = HeaderName::parse(name).map_err(|error| ConfError::invalid(name, error))?;
-    if level.headers.map.iter().any(|(other, _)| *other == name) {
+    if level
+        .headers
+        .map
+        .iter()
+        .any(|(other, _)| other.matches(name.as_bytes()))
+    {
         return Err(ConfError::Duplicate);
     }
     let (mut default, mut format) = (None, None);

@@ -66,6 +66,11 @@ impl HeaderName {
         Ok(HeaderName { text, lowcase })
     }
 
+    /// The name as it was written.
+    pub fn as_bytes(&self) -> &'static [u8] {
+        self.text
+    }
+
     /// Whether `name`, as a client may spell it, means this header once nginx or a CGI-style upstream has folded it.
     pub fn matches(&self, name: &[u8]) -> bool {
         folded_eq(&self.lowcase, name)
@@ -122,7 +127,7 @@ impl Edit<'_> {
             list.push(new_header(name, value, request)?)?;
         }
         list.install(request);
-        self.fix_known_headers(request);
+        self.fix_known_headers(request)?;
         if self.hide_cookie.is_some() {
             link_cookies(request)?;
         }
@@ -170,13 +175,14 @@ impl Edit<'_> {
     }
 
     /// nginx keeps pointers to the headers it knows (`$http_user_agent`, `$remote_user` are read through them).
-    fn fix_known_headers(&self, request: Request<'_>) {
+    fn fix_known_headers(&self, request: Request<'_>) -> Result<(), OutOfMemory> {
         for name in self.remove {
             let now = headers(request)
                 .find(|h| name.matches(h.key.as_bytes()))
                 .map_or(ptr::null(), ptr::from_ref);
-            point_known_header(request, name, now.cast_mut());
+            point_known_header(request, name, now.cast_mut())?;
         }
+        Ok(())
     }
 }
 
@@ -261,10 +267,13 @@ impl NewList {
 }
 
 /// Lets nginx's pointer to a known header, if it has one, point to `header` (null: there is none).
-fn point_known_header(request: Request<'_>, name: &HeaderName, header: *mut ngx_table_elt_t) {
+fn point_known_header(
+    request: Request<'_>,
+    name: &HeaderName,
+    header: *mut ngx_table_elt_t,
+) -> Result<(), OutOfMemory> {
     if cfg!(not(ngx_linked_headers)) && &*name.lowcase == b"x-forwarded-for" {
-        point_forwarded_for(request, header);
-        return;
+        return point_forwarded_for(request, header);
     }
     // SAFETY: the main configuration of the core module is always there; its hash of known headers gives the offset of
     // a pointer in `headers_in`, or 0.
@@ -282,7 +291,7 @@ fn point_known_header(request: Request<'_>, name: &HeaderName, header: *mut ngx_
             name.lowcase.len(),
         );
         if entry.is_null() || (*entry.cast::<ngx_http_header_t>()).offset == 0 {
-            return;
+            return Ok(());
         }
         let offset = (*entry.cast::<ngx_http_header_t>()).offset;
         let slot = (&raw mut (*request.as_ptr()).headers_in)
@@ -290,26 +299,51 @@ fn point_known_header(request: Request<'_>, name: &HeaderName, header: *mut ngx_
             .cast::<*mut ngx_table_elt_t>();
         *slot = header;
     }
+    Ok(())
 }
 
 /// Before nginx 1.23 this header is an array of pointers instead of a chain.
 #[cfg(not(ngx_linked_headers))]
-fn point_forwarded_for(request: Request<'_>, header: *mut ngx_table_elt_t) {
-    // SAFETY: the array is zeroed or initialised; an element is overwritten only where there is one.
-    unsafe {
-        let array = &raw mut (*request.as_ptr()).headers_in.x_forwarded_for;
-        if (*array).nelts > 0 {
-            (*array).nelts = 0;
-            if !header.is_null() {
-                (*array).elts.cast::<*mut ngx_table_elt_t>().write(header);
-                (*array).nelts = 1;
-            }
-        }
-    }
+fn point_forwarded_for(
+    request: Request<'_>,
+    header: *mut ngx_table_elt_t,
+) -> Result<(), OutOfMemory> {
+    let headers = (!header.is_null()).then_some(header);
+    // SAFETY: a live request.
+    let slot = unsafe { &raw mut (*request.as_ptr()).headers_in.x_forwarded_for };
+    point_array(request, slot, headers.into_iter())
 }
 
 #[cfg(ngx_linked_headers)]
-fn point_forwarded_for(_: Request<'_>, _: *mut ngx_table_elt_t) {}
+fn point_forwarded_for(_: Request<'_>, _: *mut ngx_table_elt_t) -> Result<(), OutOfMemory> {
+    Ok(())
+}
+
+/// Puts a fresh array of pointers to headers in place of one that a parent request may still use.
+#[cfg(not(ngx_linked_headers))]
+fn point_array(
+    request: Request<'_>,
+    slot: *mut ngx::ffi::ngx_array_t,
+    headers: impl Iterator<Item = *mut ngx_table_elt_t>,
+) -> Result<(), OutOfMemory> {
+    use ngx::ffi::{ngx_array_create, ngx_array_push};
+    // SAFETY: the array is made for pointers, in the request's pool; the slot is one of the request's own.
+    unsafe {
+        let array = ngx_array_create(request.pool(), 2, size_of::<*mut ngx_table_elt_t>());
+        if array.is_null() {
+            return Err(OutOfMemory);
+        }
+        for header in headers {
+            let entry = ngx_array_push(array).cast::<*mut ngx_table_elt_t>();
+            if entry.is_null() {
+                return Err(OutOfMemory);
+            }
+            *entry = header;
+        }
+        *slot = *array;
+    }
+    Ok(())
+}
 
 /// Makes `$http_cookie` and `$cookie_*` see the Cookie headers that are in the list now.
 #[cfg(ngx_linked_headers)]
@@ -328,21 +362,8 @@ fn link_cookies(request: Request<'_>) -> Result<(), OutOfMemory> {
 
 #[cfg(not(ngx_linked_headers))]
 fn link_cookies(request: Request<'_>) -> Result<(), OutOfMemory> {
-    use ngx::ffi::{ngx_array_create, ngx_array_push};
-    // SAFETY: a fresh array of pointers takes the place of the old one, which a parent request may still use.
-    unsafe {
-        let array = ngx_array_create(request.pool(), 2, size_of::<*mut ngx_table_elt_t>());
-        if array.is_null() {
-            return Err(OutOfMemory);
-        }
-        for header in headers(request).filter(|h| is_cookie(h)) {
-            let slot = ngx_array_push(array).cast::<*mut ngx_table_elt_t>();
-            if slot.is_null() {
-                return Err(OutOfMemory);
-            }
-            *slot = ptr::from_ref(header).cast_mut();
-        }
-        (*request.as_ptr()).headers_in.cookies = *array;
-    }
-    Ok(())
+    // SAFETY: a live request.
+    let slot = unsafe { &raw mut (*request.as_ptr()).headers_in.cookies };
+    let cookies = headers(request).filter(|h| is_cookie(h));
+    point_array(request, slot, cookies.map(|h| ptr::from_ref(h).cast_mut()))
 }

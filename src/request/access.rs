@@ -31,5 +31,5 @@ pub fn handle(request: Request<'_>) -> Status {
 
 /// No session is known where the location has none or the request was bypassed: the check fails closed.
 fn has_session(request: Request<'_>) -> bool {
-    Context::of(request).is_some_and(|context| context.open_session().is_some())
+    Context::of(request).is_some_and(|context| context.open_session(request).is_some())
 }

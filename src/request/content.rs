@@ -32,7 +32,7 @@ pub fn handle(request: Request<'_>) -> Status {
 
 /// Does what the location's directives ask for, unless it is done. What has to wait is left in `context.waiting`.
 pub fn run(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
-    if context.stage != Stage::LookedUp || !context.works() {
+    if context.stage != Stage::LookedUp || !context.works(request) {
         return;
     }
     context.stage = Stage::Done;
@@ -63,7 +63,7 @@ fn logout(request: Request<'_>, context: &mut Context, settings: &'static Settin
 
 /// Makes the changes in memory.
 fn change(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    if !settings.action.stores() || !context.works() {
+    if !settings.action.stores() || !context.works(request) {
         return;
     }
     unset(request, context, settings);

@@ -88,7 +88,7 @@ pub struct Context {
     pub refused: bool,
     /// What the look-up found.
     pub found: SessionStatus,
-    /// How the location the request is in takes part.
+    /// How the location of the client's own request takes part.
     pub sight: Sight,
     pub session: Option<Session>,
     /// The request's session cookie was refused and is to be expired.
@@ -168,9 +168,9 @@ impl Context {
     }
 
     /// The session, if it is there for this request's audience and not over.
-    pub fn open_session(&self) -> Option<&Session> {
+    pub fn open_session(&self, request: Request<'_>) -> Option<&Session> {
         self.session.as_ref().filter(|session| {
-            self.sight == Sight::Clear
+            self.sight_of(request) == Sight::Clear
                 && session.has_audience()
                 && matches!(session.state(), State::Open | State::Remembered)
         })
@@ -182,8 +182,8 @@ impl Context {
     }
 
     /// `$session_status`.
-    pub fn status(&self) -> SessionStatus {
-        match self.sight {
+    pub fn status(&self, request: Request<'_>) -> SessionStatus {
+        match self.sight_of(request) {
             Sight::Clear => self.found,
             Sight::Off => SessionStatus::Off,
             Sight::Bypassed => SessionStatus::Bypassed,
@@ -191,8 +191,17 @@ impl Context {
     }
 
     /// Whether the location may work with the session.
-    pub fn works(&self) -> bool {
-        self.sight == Sight::Clear && self.found != SessionStatus::Error
+    pub fn works(&self, request: Request<'_>) -> bool {
+        self.sight_of(request) == Sight::Clear && self.found != SessionStatus::Error
+    }
+
+    /// How a request takes part: the client's own as its location says, a subrequest as its own location says.
+    fn sight_of(&self, request: Request<'_>) -> Sight {
+        match request.is_main() || self.sight == Sight::Bypassed {
+            true => self.sight,
+            false if super::settings(request).action.is_on() => Sight::Clear,
+            false => Sight::Off,
+        }
     }
 
     /// Something is to be saved or sent that is not in the request's cookies.

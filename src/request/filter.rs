@@ -88,7 +88,7 @@ fn header(request: Request<'_>) -> ngx_int_t {
 /// right to change its session, but a user who was just remembered stays so.
 fn due(request: Request<'_>, context: &mut Context) {
     let settings = settings(request);
-    if !context.works() {
+    if !context.works(request) {
         return;
     }
     if !context.left_rewrite && !context.refused {
@@ -143,7 +143,7 @@ fn response_headers(
     if settings.response_headers.is_empty() {
         return Ok(());
     }
-    let session = context.open_session();
+    let session = context.open_session(request);
     let remaining = session.map(|session| session.remaining(&settings.policy, request.now()));
     for property in &settings.response_headers {
         headers_out::remove(request, property.header().as_bytes(), |_| true);

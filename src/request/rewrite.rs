@@ -78,13 +78,19 @@ fn enter_location(request: Request<'_>, context: &mut Context, settings: &'stati
         // Subrequests share what their main request found.
         return;
     }
-    leave_location(request, context);
-    context.settings = Some(settings);
-    if settings.bypass.iter().any(|value| value.is_true(request)) {
-        context.sight = Sight::Bypassed;
+    let bypassed = settings.bypass.iter().any(|value| value.is_true(request));
+    if request.is_main() {
+        leave_location(request, context);
+        context.settings = Some(settings);
+        context.sight = if bypassed {
+            Sight::Bypassed
+        } else {
+            Sight::Clear
+        };
+    }
+    if bypassed {
         return;
     }
-    context.sight = Sight::Clear;
     if !context.has_news() || !may_keep(request, context, settings) {
         return lookup::start(request, context, settings);
     }

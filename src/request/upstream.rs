@@ -21,7 +21,9 @@ pub fn prepare(request: Request<'_>, settings: &Settings) -> Result<(), OutOfMem
     let hide = settings.hide && (settings.action.is_on() || bypassed);
     let mut set = Vec::new();
     if settings.action.is_on() {
-        let session = context.as_deref().and_then(Context::open_session);
+        let session = context
+            .as_deref()
+            .and_then(|context| context.open_session(request));
         map_headers(request, settings, session, &mut set)?;
         property_headers(request, settings, session, &mut set)?;
     }
