@@ -65,8 +65,10 @@ pub async fn offload<T: Send + 'static>(
     // tokio starts the thread from here, and it must not be the one that gets nginx's signals.
     with_signals_blocked(|| {
         handle.spawn_blocking(move || {
-            // The request may be gone; then nobody wants the result.
-            let _ = send.send(work());
+            // The client may have left while the work waited for its turn: then nobody wants the result.
+            if !send.is_closed() {
+                let _ = send.send(work());
+            }
         })
     });
     receive.await.map_err(|_| OffloadError::Abandoned)

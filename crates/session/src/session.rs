@@ -322,9 +322,8 @@ impl Session {
         let times = &p.times;
         let renew_after = match times.renew {
             Renew::Off => None,
-            Renew::Share75 => {
-                (times.rolling != 0).then(|| (u64::from(times.rolling) * 3).div_ceil(4))
-            }
+            // More than 75 %: where that is no whole second, the reference waits for one more, which may be the last.
+            Renew::Share75 => (times.rolling != 0).then(|| u64::from(times.rolling) * 3 / 4),
             Renew::After(seconds) => Some(u64::from(seconds)),
         };
         let is_longer = |since, limit: u64| {
