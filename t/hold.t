@@ -166,10 +166,10 @@ sub cookies_of {
 # What may differ: the date, and what is random.
 sub even {
     my ($text) = @_;
-    $text =~ s/^(Date: )[^\r]*/$1/mg;
+    $text =~ s/^(Date: )[^\r]*/$1/mgi;
     $text =~ s/\b(session2?|remember2?)=([\w-]{100,})/"$1=" . 'x' x length $2/ge;
     $text =~ s/(Expires=)\w\w\w, \d\d \w\w\w 20[^;]*/$1/g;
-    $text =~ s/^(Expires: )[^\r]*/$1/mg;
+    $text =~ s/^(Expires: )[^\r]*/$1/mgi;
     return $text;
 }
 
