@@ -31,8 +31,8 @@ def check(port: int, row: Row, cookie: str | None) -> None:
     if response.status != 200 or status != row.status:
         raise ProbeError(f"{row.name}: answered {response.status}, the session was {status}, not {row.status}")
     lines = len(response.headers.get_all("Set-Cookie", []))
-    if lines != row.sets_cookies:
-        raise ProbeError(f"{row.name}: set {lines} cookies, not {row.sets_cookies}")
+    if bool(lines) != row.sets_cookies:
+        raise ProbeError(f"{row.name}: set {lines} cookies, which is {'not enough' if row.sets_cookies else 'too many'}")
     if row.body is not None and body != row.body.encode():
         raise ProbeError(f"{row.name}: the program behind nginx saw {body!r}, not {row.body!r}")
 

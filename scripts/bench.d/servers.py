@@ -114,10 +114,13 @@ def wait_for(server: subprocess.Popen[bytes], port: int) -> None:
 
 
 def worker_of(master: int) -> int:
-    """The one worker process of a master."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and parent_of(entry) == master and b"worker process" in command_of(entry):
-            return int(entry.name)
+    """The one worker process of a master, which listens a little before it has one."""
+    deadline = time.monotonic() + START_LIMIT
+    while time.monotonic() < deadline:
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and parent_of(entry) == master and b"worker process" in command_of(entry):
+                return int(entry.name)
+        time.sleep(0.05)
     raise ServerError("nginx has no worker process")
 
 
