@@ -1,7 +1,7 @@
 //! Section 6: what goes upstream and downstream.
 
 use super::Directives;
-use super::command::{Arguments, ConfError, fixed_name, inherit, inherit_list, once};
+use super::command::{Arguments, ConfError, inherit, inherit_list, once};
 use super::data::data_key;
 use crate::http::Value;
 use crate::http::headers_in::HeaderName;
@@ -111,7 +111,9 @@ pub fn map_header(level: &mut Directives, args: &Arguments) -> Result<(), ConfEr
     let (Some(name), Some(key)) = (texts.next(), texts.next()) else {
         return Err(ConfError::wrong("takes the name of a header and a key"));
     };
-    let name = fixed_name(name)?.as_bytes();
+    if name.contains(&b'$') {
+        return Err(ConfError::invalid(name, "a name cannot contain variables"));
+    }
     let name = HeaderName::parse(name).map_err(|error| ConfError::invalid(name, error))?;
     if level
         .headers
