@@ -12,7 +12,7 @@ packages_of() {
                 ;;
             build) echo nginx nginx-dev ;;
             test)
-                echo libtest-base-perl libhttp-message-perl libio-socket-ssl-perl libjson-perl \
+                echo libtest-base-perl libhttp-message-perl libio-socket-ssl-perl procps \
                     python3 python3-cryptography curl openssl nghttp2-client shellcheck
                 ;;
             demo) echo curl openssl python3 ;;
@@ -39,6 +39,7 @@ ensure_packages() {
     local missing
     mapfile -t missing < <(missing_packages "$@")
     [ ${#missing[@]} -eq 0 ] && return
+    say "missing packages: ${missing[*]}"
     update_package_lists
     install_packages "${missing[@]}"
 }
@@ -53,6 +54,5 @@ update_package_lists() {
 }
 
 install_packages() {
-    say "installing: $*"
     as_root "$ROOT/scripts/lib/install-packages" "$@" || die "apt-get could not install: $*"
 }

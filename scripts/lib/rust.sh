@@ -29,6 +29,7 @@ ensure_rust() {
     # Debian keeps a newer Rust for its browsers under names of their own.
     for suffix in -web ''; do
         version_at_least "$(candidate_version "rustc$suffix")" "$(rust_wanted)" || continue
+        say "installing rustc$suffix and cargo$suffix"
         install_packages "rustc$suffix" "cargo$suffix"
         use_rust && return
     done
