@@ -20,6 +20,10 @@ sub saved   { my ($res) = @_; my @lines = grep { $_->{value} ne '' } $res->set_c
 sub silent  { my ($res) = @_; !$res->headers('Set-Cookie') or 'Set-Cookie: ' . join ' | ', $res->headers('Set-Cookie') }
 sub ended   { my ($res) = @_; my $cookie = $res->set_cookie('session'); $cookie && $cookie->{value} eq '' or 'not ended' }
 
+# The cookies a response sets: the name of those with a token, `name=value` of others.
+sub cookies { join ' ', sort map { $_->{name} . ($_->{value} =~ /^[\w-]{110,}$/ ? '' : '=' . $_->{value}) } $_[0]->set_cookies }
+sub sets    { my ($text) = @_; sub { cookies(@_) eq $text or cookies(@_) } }
+
 run_tests();
 __DATA__
 
@@ -545,3 +549,105 @@ location = /ws { session_set v 1; proxy_http_version 1.1; proxy_set_header Upgra
 "hello\nquit\n"
 --- check eval
 \&saved
+
+=== destroy, then a location that stores: one new session, without the old data
+--- cookie_jar
+--- config
+session_remember $arg_r;
+session_remember_safety None;
+location = /in    { session_remember on; session_set user ann; session_subject ann; return 204; }
+location = /bye   { session destroy; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT/?rh=X-Accel-Redirect:%20/fresh; }
+location = /fresh { session_set greeting bye; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /bye2  { session destroy; error_page 404 = @fresh; proxy_intercept_errors on; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT/?st=404; }
+location @fresh   { session_set greeting bye; return 200 "$session_status"; }
+location = /bye3  { session destroy; error_page 404 = @read; proxy_intercept_errors on; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT/?st=404; }
+location @read    { return 200 "$session_status [$session_json]"; }
+--- request eval
+["GET /in", "GET /bye", "GET /show", "GET /in", "GET /bye2", "GET /show", "GET /in", "GET /bye3", "GET /show"]
+--- error_code eval
+[204, 200, 200, 204, 200, 200, 204, 200, 200]
+--- check eval
+[sets('remember session'), sets('remember= session'), sub { $_[0]{body} eq 'open {"greeting":"bye"}' or $_[0]{body} }, undef, 
+ sets('remember= session'), sub { $_[0]{body} eq 'open {"greeting":"bye"}' or $_[0]{body} }, undef,
+ sub { $_[0]{body} =~ /\[\]/ && cookies(@_) eq 'remember= session=' or cookies(@_) . $_[0]{body} }, undef]
+
+=== subrequests that wait for a key, of pages without sessions
+--- cookie_jar
+--- config
+session_remember on;
+session_remember_safety High;
+ssi_types text/plain;
+location = /in { session_set user ann; return 204; }
+location = /page.txt { session off; ssi on; root $TEST_NGINX_HTML_DIR; }
+location = /sub/r { return 200 "<$session_data_user>"; }
+location = /sub/p { session_map_header X-User user; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /auth { session off; auth_request /sub/a; root $TEST_NGINX_HTML_DIR; try_files /page.txt =404; }
+location = /sub/a { session_require on; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /mirror { mirror /sub/p; session off; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+--- user_files
+>>> page.txt
+a <!--# include virtual="/sub/r" --> b <!--# include virtual="/sub/p" --> c <!--# include virtual="/sub/r" --> d
+--- request eval
+["GET /in", "GET /page.txt", "GET /auth", "GET /mirror", "HEAD /page.txt"]
+--- jar_edit eval
+sub { my ($c, $i) = @_; delete $c->{session} if $i }
+--- error_code eval
+[204, 200, 200, 200, 200]
+--- response_body_like eval
+["", qr/\Aa <ann> b .*X-User.*ann.* c <ann> d/s, "", "", ""]
+--- check eval
+[sets('remember session'), sets(''), sets(''), sets(''), sets('')]
+
+=== subrequests that wait for a key: on HTTP/2
+--- cookie_jar
+--- http2
+--- config
+session_remember on;
+session_remember_safety High;
+ssi_types text/plain;
+location = /in { session_set user ann; return 204; }
+location = /page.txt { session off; ssi on; root $TEST_NGINX_HTML_DIR; }
+location = /sub/r { return 200 "<$session_data_user>"; }
+--- user_files
+>>> page.txt
+a <!--# include virtual="/sub/r" --> b <!--# include virtual="/sub/r" --> d
+--- request eval
+["GET /in", "GET /page.txt"]
+--- jar_edit eval
+sub { my ($c, $i) = @_; delete $c->{session} if $i }
+--- error_code eval
+[204, 200]
+--- response_body_like eval
+["", qr/\Aa <ann> b <ann> d/]
+
+=== each location's own cookie, also after an internal redirect
+--- cookie_jar
+--- config
+location = /in  { session_set user ann; return 204; }
+location = /in2 { session_cookie_name two; session_set user bob; return 204; }
+location = /to  { session_cookie_name two; session_set more 1; rewrite ^ /back last; }
+location = /back { return 200 "$session_data_user"; }
+location = /acc { session_set x 1; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT/?rh=X-Accel-Redirect:%20/two; }
+location = /two { session_cookie_name two; session_set x 2; add_header X-User $session_data_user; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /show2  { session_cookie_name two; return 200 "$session_json"; }
+--- request eval
+["GET /in", "GET /in2", "GET /to", "GET /acc", "GET /show", "GET /show2"]
+--- error_code eval
+[204, 204, 200, 200, 200, 200]
+--- response_body_like eval
+["", "", qr/\Aann\z/, "", qr/\Aopen \{"user":"ann","x":"1"\}\z/, qr/\A\{"user":"bob","x":"2"\}\z/]
+--- response_headers eval
+["", "", "", "X-User: bob", "", ""]
+--- check eval
+[sets('session'), sets('two'), sets(''), sets('session two'), undef, undef]
+
+=== other methods
+--- config
+location = /a { session_set a 1; return 200 "x"; }
+location = /p { session_set a 1; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+--- request eval
+["OPTIONS /a", "TRACE /a", "FOO /a", "DELETE /p", "PATCH /p\nx"]
+--- error_code eval
+[200, 405, 200, 200, 200]
+--- check eval
+[sets('session'), undef, sets('session'), sets('session'), sets('session')]

@@ -440,6 +440,30 @@ location = /in/proxy  { session_set user ann; proxy_pass http://127.0.0.1:$TEST_
 --- upstream_json eval
 sub { length $_[0]{body} == 50000 or 'the body' }
 
+=== R8: a body that comes while the key is stretched
+--- config
+session_remember on;
+session_remember_safety High;
+location = /in/proxy  { session_set user ann; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+--- raw_request eval
+["POST /in/proxy HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 30\r\n\r\n", "0123456789", "0123456789", "0123456789"]
+--- raw_request_middle_delay: 0.02
+--- upstream_json eval
+sub { $_[0]->{body} eq '0123456789' x 3 or $_[0]->{body} }
+--- check eval
+\&both
+
+=== R8: a body that comes behind the content
+--- config
+session_remember on;
+session_remember_safety High;
+location = /in/proxy  { session_set user ann; return 200 "x"; }
+--- raw_request eval
+["POST /in/proxy HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 30\r\n\r\n", "0123456789", "0123456789", "0123456789"]
+--- raw_request_middle_delay: 0.02
+--- check eval
+\&both
+
 === R8: clients that leave while their keys are stretched, and others who need not wait for them
 --- config
 session_remember on;
