@@ -139,7 +139,7 @@ timeline(
     [0, map { "$_ new" } @all],
     [0, 'long open', 'stiff open', 'endless open', 'openearly open', 'untouched open', 'kept open'],
     [0.95, 'touched kept', 'noticed open', 'rolled kept', 'aged kept'],
-    [0.95, 'touched kept', 'rolled kept'],
+    [0.95, 'touched kept'],
     [0.5, 'touched kept', 'opened expired-idling', 'untouched expired-idling', 'kept expired-idling', 'noticed touched', 'long open', 'early renewed',
         'openearly open', 'both renewed', 'endless open', 'rolled renewed', 'share open'],
     [0.8, 'touched kept', 'rolled kept', 'aged expired-absolute', 'stiff expired-rolling', 'noticed open', 'both kept', 'share open'],

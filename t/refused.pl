@@ -22,6 +22,7 @@ sub refused {
     push @refusals, qr/\[emerg\](?=.*"$directive\b)(?=.*$says).* in \S+nginx\.conf:\d+/;
     my $block = "=== refused, $name: $text\n--- rig: none\n--- $section\n$text\n--- must_die: 1\n";
     $block =~ s/\A([^\n]*)\n(?=[^-])/$1 /;
+    $block .= "--- config\n# nothing\n" if $section ne 'config';
     $block .= "--- error_log eval\n[\$::refusals[$#refusals]]\n";
     $block .= "--- no_error_log\n$more{lacks}\n" if defined $more{lacks};
     push @blocks, $block;

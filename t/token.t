@@ -414,7 +414,7 @@ session_secret one;
 
 === a secrets file: the first line is current, the rest are fallbacks; blank lines do not count; the path starts at the configuration folder
 --- post_setup_server_root
-secrets("\none\n\ntwo words \nthree");
+main::secrets("\none\n\ntwo words \nthree");
 --- rig: none
 --- config
 session start;
@@ -438,7 +438,7 @@ location /is-one { session_secret one; proxy_pass http://127.0.0.1:$TEST_NGINX_E
 
 === a secrets file: a new first line and a reload keep all logged in; then the old line goes
 --- post_setup_server_root
-secrets("old\n");
+main::secrets("old\n");
 --- rig: none
 --- config
 session start;
@@ -461,7 +461,7 @@ location /see { session_map_header X-User user; proxy_pass http://127.0.0.1:$TES
 
 === a secrets file: mode 640 is fine, an absolute path too
 --- post_setup_server_root
-secrets("one\n", 0640);
+main::secrets("one\n", 0640);
 --- rig: none
 --- config
 session start;
@@ -475,7 +475,7 @@ GET /
 
 === a secrets file that others can read is refused
 --- post_setup_server_root
-secrets("geheim\n", 0644);
+main::secrets("geheim\n", 0644);
 --- rig: none
 --- config
 session_secret_file secrets;
@@ -487,7 +487,7 @@ geheim
 
 === a secrets file that others can write is refused
 --- post_setup_server_root
-secrets("geheim\n", 0602);
+main::secrets("geheim\n", 0602);
 --- rig: none
 --- config
 session_secret_file secrets;
@@ -497,7 +497,7 @@ session_secret_file secrets;
 
 === an empty secrets file, and one of blank lines, is refused
 --- post_setup_server_root
-secrets("\n\n");
+main::secrets("\n\n");
 --- rig: none
 --- config
 session_secret_file secrets;
