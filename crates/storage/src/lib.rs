@@ -15,6 +15,7 @@ pub mod conformance;
 mod deadline;
 mod error;
 pub mod memory;
+pub mod shm;
 mod tls;
 
 pub use config::{Common, ConfigError, Server, Tls};
