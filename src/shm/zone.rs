@@ -17,7 +17,7 @@ use ngx::ffi::{
     ngx_shm_zone_t, ngx_shmtx_lock, ngx_shmtx_unlock, ngx_slab_alloc, ngx_slab_pool_t, ngx_str_t,
     ngx_test_config,
 };
-use storage::shm::{Geometry, Limits, Names, Region, Store, Usage, seconds};
+use storage::shm::{Entry, Geometry, Limits, Names, Region, Store, Usage, seconds};
 use storage::{Error, ListId, MetaEntry, RecordId, RecordWrite};
 use thiserror::Error;
 
@@ -27,6 +27,9 @@ use crate::log;
 
 /// What nginx asks for in a zone: less leaves no room beside its own tables.
 const MIN_PAGES: usize = 8;
+/// Records, and where to go on.
+pub(super) type Portion = (Vec<Entry>, Option<u32>);
+
 /// Cells that are copied before others get their turn: less than a millisecond.
 const CELLS_AT_ONCE: u32 = 4096;
 
@@ -154,7 +157,11 @@ unsafe extern "C" fn init(zone: *mut ngx_shm_zone_t, _old: *mut c_void) -> ngx_i
         let log = (*zone).shm.log;
         if !shared.make() {
             let name = &handle.declared().name;
-            log::write(log::ALERT, log, format_args!("no memory in the zone \"{name}\""));
+            log::write(
+                log::ALERT,
+                log,
+                format_args!("no memory in the zone \"{name}\""),
+            );
             return Status::NGX_ERROR;
         }
         fill(handle, log);
@@ -171,8 +178,14 @@ unsafe fn fill(to: Zone, log: *mut ngx_log_t) {
     let name = &to.declared().name;
     // SAFETY: until the new configuration is in place, `ngx_cycle` is the one before.
     let before = unsafe { zones() };
-    if let Some(from) = before.into_iter().find(|zone| &zone.declared().name == name) {
-        let entries = from.shared().export(|| true).0;
+    if let Some(from) = before
+        .into_iter()
+        .find(|zone| &zone.declared().name == name)
+    {
+        let entries = from
+            .shared()
+            .export(|copy| Some(copy()))
+            .unwrap_or_default();
         let kept = to.locked(|store| store.import(entries, now()));
         log::write(
             log::INFO,
@@ -204,7 +217,9 @@ pub(super) unsafe fn zones() -> Vec<Zone> {
             let first = zones.elts.cast::<ngx_shm_zone_t>();
             for at in 0..zones.nelts {
                 let zone = &*first.add(at);
-                let ours = zone.init.is_some_and(|found| found as usize == init as usize);
+                let ours = zone
+                    .init
+                    .is_some_and(|found| found as usize == init as *const () as usize);
                 found.extend(NonNull::new(zone.data.cast()).filter(|_| ours).map(Zone));
             }
             part = zones.next;
@@ -286,19 +301,29 @@ impl Shared {
         // SAFETY: the pool is fresh, so that its free pages are one piece; it is not used for anything else, so that its
         // data is ours.
         let region = unsafe {
-            let memory = ngx_slab_alloc(pool, (*pool).pfree * ngx_pagesize);
-            (*pool).data = memory;
-            if memory.is_null() {
+            (*pool).data = ngx_slab_alloc(pool, self.size());
+            if (*pool).data.is_null() {
                 return false;
             }
-            (*pool).pfree += (*pool).last.offset_from((*pool).pages) as usize;
-            (*pool).pfree -= (*pool).last.offset_from((*pool).pages) as usize;
             self.region()
         };
         region.is_some_and(|mut region| {
             region.format();
             true
         })
+    }
+
+    /// Bytes of all pages of the pool.
+    ///
+    /// # Safety
+    ///
+    /// nginx has set up the pool.
+    unsafe fn size(self) -> usize {
+        // SAFETY: both point into the pool's table of pages, and stay as they are.
+        unsafe {
+            let pool = &*self.pool.as_ptr();
+            pool.last.offset_from(pool.pages) as usize * ngx_pagesize
+        }
     }
 
     /// The parts of the memory.
@@ -310,10 +335,8 @@ impl Shared {
         // SAFETY: the data is what `make` took: whole pages up to the end of the pool, all bytes of which are valid for the
         // types of the parts; geometry depends on their number alone, and the parts do not overlap.
         unsafe {
-            let pool = &*self.pool.as_ptr();
-            let start = pool.data.cast::<u8>();
-            let size = pool.last.offset_from(pool.pages) as usize * ngx_pagesize;
-            let geometry = Geometry::of(size)?;
+            let start = (*self.pool.as_ptr()).data.cast::<u8>();
+            let geometry = Geometry::of(self.size())?;
             Some(Region {
                 header: &mut *start.cast(),
                 cells: slice::from_raw_parts_mut(
@@ -349,17 +372,20 @@ impl Shared {
         work(&mut store)
     }
 
-    /// Copies all live sessions, in portions, between which others have their turn as long as `go_on` says so; also answers
-    /// which change the copy is of. What changes meanwhile is in it before or after the change.
-    pub(super) fn export(self, go_on: impl Fn() -> bool) -> (Vec<storage::shm::Entry>, u64) {
-        let changes = self.locked(|store| store.changes());
+    /// Copies all live sessions, a portion at each turn of `turn`, between which others have theirs; what changes meanwhile is
+    /// copied as it was before or after the change. Ends when `turn` answers none.
+    pub(super) fn export(
+        self,
+        turn: impl Fn(&dyn Fn() -> Portion) -> Option<Portion>,
+    ) -> Option<Vec<Entry>> {
         let (mut all, mut from) = (Vec::new(), Some(0));
-        while let Some(at) = from.filter(|_| go_on()) {
-            let (entries, next) = self.locked(|store| store.export(at, CELLS_AT_ONCE, now()));
+        while let Some(at) = from {
+            let copy = || self.locked(|store| store.export(at, CELLS_AT_ONCE, now()));
+            let (entries, next) = turn(&copy)?;
             all.extend(entries);
             from = next;
         }
-        (all, changes)
+        Some(all)
     }
 }
 
