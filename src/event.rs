@@ -1,6 +1,6 @@
 //! Waiting without blocking.
 //!
-//! [`executor`] polls futures on nginx's own thread; [`offload`] runs work on another thread and is awaited on
+//! [`executor`] polls futures on nginx's own thread; [`mod@offload`] runs work on another thread and is awaited on
 //! nginx's; [`timer`] turns an nginx timer into a future. Nothing is started before it is needed: the process may be a
 //! cache helper, or the configuration may never wait.
 

@@ -1,7 +1,7 @@
 //! An executor on nginx's event loop.
 //!
 //! A task that is woken on the loop joins a queue, which a posted event drains. A task that is woken elsewhere goes
-//! through a locked queue and an eventfd, see [`super::offload`]. A woken task never runs inside the call that woke
+//! through a locked queue and an eventfd, see [`mod@super::offload`]. A woken task never runs inside the call that woke
 //! it: the waker may hold what the task needs.
 
 use core::cell::{Cell, RefCell};
