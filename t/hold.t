@@ -65,6 +65,12 @@ location = /err/nam { session_set user ann; error_page 404 = @named; return 404;
 location = /err/url { session_set user ann; error_page 404 =302 http://example.org/; return 404; }
 location @named     { session_set user bob; return 200 "named"; }
 location = /up      { proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT/?text=up; }
+location = /inter   { session_set user ann; proxy_intercept_errors on; error_page 404 = @named; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT/?st=404; }
+location = /interre { proxy_intercept_errors on; error_page 404 = /200; proxy_pass "http://127.0.0.1:$TEST_NGINX_ECHO_PORT/?st=404&rh=X-Up:%201"; }
+location = /accel   { session off; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT/?rh=X-Accel-Redirect:%20/200&sc=a=1; }
+location = /accel2  { session_set user eve; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT/?rh=X-Accel-Redirect:%20@named&sc=a=1; }
+location = /asked   { auth_request /.no; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /.no     { internal; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT/?st=403; }
 location = /proxy   { session_set user ann; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT/?text=proxied; }
 location = /file    { session_set user ann; alias $TEST_NGINX_HTML_DIR/404.txt; }
 location = /deny    { deny all; }
@@ -130,7 +136,7 @@ sub connection {
 
 sub answer {
     my ($socket) = @_;
-    my ($text, $end) = ('', time + 10);
+    my ($text, $end) = ('', time + ($ENV{TEST_NGINX_USE_VALGRIND} ? 100 : 10));
     while (time < $end) {
         next unless $socket->can('pending') && $socket->pending || IO::Select->new($socket)->can_read(1);
         sysread $socket, $text, 262144, length $text or return $text;
@@ -222,7 +228,7 @@ sub in_both    { $two{ $_[0] } }
 sub master { SessT::Room::slurp(server_root() . '/logs/nginx.pid') =~ /(\d+)/ ? $1 : die 'no pid' }
 
 my @answers = qw(/200 /empty /204 /301 /302 /304 /308 /404 /418 /500 /redir /last /if?x=1 /if /headers /type /sub /timeout /rate /nokeep
-    /err/ret /err/nam /err/url /proxy /file);
+    /err/ret /err/nam /err/url /inter /interre /accel /accel2 /proxy /file);
 
 sub answers {
     my (%how) = @_;
@@ -231,7 +237,7 @@ sub answers {
     same("HEAD $_$over", [[HEAD => $_]], %how) for @answers;
     same("HTTP/1.0 $_$over", [[GET => $_, version => '1.0']], %how) for qw(/200 /204 /404 /ssi?x=1 /large /gzip);
     same("$_, where nothing is stored$over", [[GET => $_]], %how, held => 0) for qw(/err/404 /err/= /err/up /there);
-    same("$_ refused$over", [[GET => $_, cookie => \&remembered]], %how) for qw(/deny /basic /need /deny/p /deny/n /deny/r);
+    same("$_ refused$over", [[GET => $_, cookie => \&remembered]], %how) for qw(/deny /basic /need /asked /deny/p /deny/n /deny/r);
     same("HEAD $_ refused$over", [[HEAD => $_, cookie => \&remembered]], %how) for qw(/deny /basic /deny/p);
     same("$_: one of two audiences$over", [[GET => $_, cookie => \&in_both]], %how) for qw(/out/b /out/b/e);
     same("$_ remembered$over", [[GET => $_, cookie => \&remembered]], %how) for qw(/there /404.txt);
