@@ -651,3 +651,112 @@ location = /p { session_set a 1; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PO
 [200, 405, 200, 200, 200]
 --- check eval
 [sets('session'), undef, sets('session'), sets('session'), sets('session')]
+
+=== the cookie lines of HTTP/2
+--- http2
+--- config
+session_hide on;
+--- request eval
+["GET /set?u=ann", "GET /show", "GET /up"]
+--- capture eval
+[{ tok => qr/^set-cookie: (session=[^;]+)/mi }, undef, undef]
+--- more_headers eval
+["", ("Cookie: a=1\nCookie: \$CAPTURED_tok\nCookie: b=2") x 2]
+--- response_body_like eval
+["", qr/\Aopen \{"user":"ann"\}\z/, ""]
+--- upstream_json eval
+[undef, undef, sub { join('|', $_[0]->headers('Cookie')) eq 'a=1; b=2' or join '|', $_[0]->headers('Cookie') }]
+
+=== what a subrequest hides or maps is not hidden or mapped in its main request
+--- cookie_jar
+--- config
+location = /main  { auth_request /.sub; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /.sub  { internal; session_hide on; session_map_header X-Sub user; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /main2 { session_hide on; session_map_header X-Main user; auth_request /.sub2; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /.sub2 { internal; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+--- request eval
+["GET /set?u=ann", "GET /main", "GET /main2"]
+--- more_headers
+Cookie: a=1
+--- upstream_json eval
+[undef,
+    sub { ($_[0]->header('Cookie') // '') =~ /\Aa=1; session=/ && !defined $_[0]->header('X-Sub') or $_[0]->header('Cookie') },
+    sub { ($_[0]->header('Cookie') // '') eq 'a=1' && $_[0]->header('X-Main') eq 'ann' or $_[0]->header('Cookie') }]
+
+=== post_action comes after the response: it is answered, and nothing breaks
+--- config
+session_remember on;
+session_remember_safety High;
+location = /proxy  { session_set a 1; post_action /after; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /return { session_set a 1; post_action /after; return 200 "x"; }
+location = /file   { post_action /afterret; alias $TEST_NGINX_HTML_DIR/index.html; }
+location = /after  { session_set b 2; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /afterret { session_set b 2; return 200 "y"; }
+--- request eval
+["GET /proxy", "GET /return", "GET /file", "GET /proxy", "GET /file"]
+--- wait: 0.2
+--- check eval
+my $both = sets('remember session');
+[$both, $both, \&silent, $both, \&silent]
+
+=== error pages of requests that never came to a location
+--- rig: none
+--- http_config
+session start;
+session_create always;
+session_remember on;
+session_remember_safety High;
+large_client_header_buffers 2 2k;
+--- config
+error_page 400 413 494 = @page;
+error_page 414 = /page;
+location @page   { session_set a 1; return 200 "page"; }
+location = /page { session_set a 1; return 200 "page"; }
+location = /post { client_max_body_size 10; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /up   { client_max_body_size 10; error_page 413 = @up; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location @up     { client_max_body_size 1k; session_set a 1; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+--- raw_requests eval
+my $post = sub { "POST $_[0] HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nConnection: close\r\n\r\n" . 'b' x 100 };
+["GET / HTTP/1.1\r\nHost: x\r\nCookie: " . 'x' x 5000 . "\r\n\r\n", "GET / HTTP/1.1\r\nConnection: close\r\n\r\n",
+    "GET /" . 'x' x 5000 . " HTTP/1.1\r\nHost: x\r\n\r\n", $post->('/post'), $post->('/up')]
+--- error_code eval
+[200, 200, 200, 200, 200]
+--- response_body_like eval
+[(qr/\Apage\z/) x 4, qr/"POST"/]
+
+=== plain HTTP on the TLS port, with an error page
+--- rig: none
+--- port: $TEST_NGINX_TLS_PORT
+--- http_config
+session start;
+session_create always;
+session_remember on;
+session_remember_safety High;
+--- config
+listen 127.0.0.1:$TEST_NGINX_TLS_PORT ssl;
+ssl_certificate $TEST_NGINX_CERT;
+ssl_certificate_key $TEST_NGINX_CERT_KEY;
+error_page 497 = @page;
+location @page { session_set a 1; return 200 "page"; }
+--- request
+GET /
+--- response_body chomp
+page
+
+=== limit_req that delays, after a wait for a key
+--- cookie_jar
+--- http_config
+limit_req_zone $session_subject zone=r:1m rate=10r/s;
+--- config
+session_remember on;
+session_remember_safety High;
+location = /in      { session_subject ann; return 204; }
+location = /delayed { limit_req zone=r burst=5; session_set n $arg_n; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+--- request eval
+["GET /in", "GET /delayed?n=1", "GET /delayed?n=2"]
+--- jar_edit eval
+sub { my ($cookies, $i) = @_; delete $cookies->{session} if $i == 2 }
+--- error_code eval
+[204, 200, 200]
+--- check eval
+[(sets('remember session')) x 3]

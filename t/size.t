@@ -286,3 +286,15 @@ location = /small { session_max_data 1k; return 200 "$session_status"; }
 [204, 200, 200]
 --- response_body eval
 ["", "bad-format", "open"]
+
+=== a long session over HTTP/2
+--- http2
+--- cookie_jar
+--- config
+session_compression_threshold 0;
+--- request eval
+["GET /v?v=" . noise(12000), "GET /read"]
+--- error_code eval
+[204, 200]
+--- check eval
+[sub { names($_[0]) eq 'session session2 session3 session4' && !too_long($_[0]) or names($_[0]) }, sub { $_[0]{body} eq 'open ' . noise(12000) or 'read' }]
