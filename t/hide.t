@@ -249,7 +249,7 @@ session_hide on;
 --- more_headers
 Cookie: sid=T
 --- upstream_json eval
-sub { length $_[0]{body} >= 139_990 && !$_[0]->headers('Cookie') or length $_[0]{body} }
+sub { my ($up) = @_; my @cookies = $up->headers('Cookie'); length $up->{body} >= 139_990 && !@cookies or 'another body, or a Cookie' }
 
 === F2: with a session that is created in this request
 --- config
