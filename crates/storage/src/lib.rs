@@ -17,9 +17,12 @@ mod error;
 pub mod file;
 mod gate;
 mod lists;
+pub mod memcached;
 pub mod memory;
+mod names;
 pub mod shm;
 mod tls;
+mod wire;
 
 pub use config::{Common, ConfigError, Server, Tls};
 pub use deadline::Deadline;
