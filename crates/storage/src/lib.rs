@@ -13,6 +13,7 @@ use std::pin::Pin;
 pub mod config;
 pub mod conformance;
 mod deadline;
+pub mod dshm;
 mod error;
 pub mod file;
 mod gate;
