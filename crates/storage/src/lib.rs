@@ -20,6 +20,7 @@ mod gate;
 mod lists;
 pub mod memcached;
 pub mod memory;
+pub mod redis;
 mod names;
 pub mod shm;
 mod tls;

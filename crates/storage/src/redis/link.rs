@@ -1,0 +1,245 @@
+//! The way to a server: its connection, made when it is needed and made again when it is lost.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ::redis::{Pipeline, ServerErrorKind, Value};
+use tokio::sync::watch;
+use tokio::time::timeout_at;
+
+use super::connection::{Connection, Failure, Settings};
+use super::sentinel::Sentinels;
+use crate::{Deadline, Error, Server};
+
+/// Who is at the other end.
+pub(super) enum Target {
+    /// This server.
+    Server(Server),
+    /// The master, as sentinels say.
+    Master(Arc<Sentinels>),
+    /// A replica, as sentinels say.
+    Replica(Arc<Sentinels>),
+}
+
+/// The way to a server.
+pub(super) struct Link {
+    target: Target,
+    settings: Arc<Settings>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    connection: Option<Arc<Connection>>,
+    /// The attempt to connect that is under way; all who need the connection wait for it.
+    attempt: Option<watch::Receiver<Option<Outcome>>>,
+    outage: Option<Outage>,
+}
+
+type Outcome = Result<Arc<Connection>, Error>;
+
+/// The server is away.
+struct Outage {
+    error: Error,
+    next_attempt: Instant,
+    pause: Duration,
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+enum Way {
+    Open(Arc<Connection>),
+    Opening(watch::Receiver<Option<Outcome>>),
+    Closed(Error),
+}
+
+impl Link {
+    pub(super) fn new(target: Target, settings: Arc<Settings>) -> Self {
+        Self {
+            target,
+            settings,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Sends commands and waits for a reply to each. Where the connection is lost meanwhile it does so once more over a new one:
+    /// all our commands may be done twice.
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        batch: &Pipeline,
+        deadline: Deadline,
+    ) -> Result<Vec<Value>, Error> {
+        let first = match self.try_once(batch, deadline).await {
+            Try::Done(result) => return result,
+            Try::Again(first) => first,
+        };
+        match self.try_once(batch, deadline).await {
+            Try::Done(Err(Error::Timeout)) if !deadline.is_over() => first,
+            Try::Done(result) | Try::Again(result) => result,
+        }
+    }
+
+    async fn try_once(self: &Arc<Self>, batch: &Pipeline, deadline: Deadline) -> Try {
+        let connection = match self.connection(deadline).await {
+            Ok(connection) => connection,
+            Err(error) => return Try::Done(Err(error)),
+        };
+        let (start, answered) = (Instant::now(), connection.answered());
+        match connection.run(batch, deadline).await {
+            Ok(replies) if replies.iter().any(is_demoted) => {
+                self.discard(&connection);
+                Try::Again(Ok(replies))
+            }
+            Ok(replies) => Try::Done(Ok(replies)),
+            Err(Failure::Lost(error)) => {
+                self.discard(&connection);
+                Try::Again(Err(error))
+            }
+            Err(Failure::Late) => {
+                let is_silent = connection.answered() == answered;
+                if is_silent && start.elapsed() >= self.settings.patience {
+                    self.discard(&connection);
+                }
+                Try::Done(Err(Error::Timeout))
+            }
+        }
+    }
+
+    /// There is a connection, as far as we know.
+    pub(super) fn is_open(&self) -> bool {
+        let state = self.lock();
+        state
+            .connection
+            .as_ref()
+            .is_some_and(|connection| !connection.is_closed())
+    }
+
+    async fn connection(self: &Arc<Self>, deadline: Deadline) -> Outcome {
+        let mut attempt = match self.way() {
+            Way::Open(connection) => return Ok(connection),
+            Way::Closed(error) => return Err(error),
+            Way::Opening(attempt) => attempt,
+        };
+        let outcome = attempt.wait_for(Option::is_some);
+        let given_up = || Error::Unavailable("the attempt to connect was given up".to_owned());
+        match timeout_at(deadline.instant().into(), outcome).await {
+            Ok(Ok(outcome)) => outcome.clone().unwrap_or_else(|| Err(given_up())),
+            Ok(Err(_)) => Err(given_up()),
+            Err(_) => Err(Error::Timeout),
+        }
+    }
+
+    fn way(self: &Arc<Self>) -> Way {
+        let mut state = self.lock();
+        if let Some(connection) = state
+            .connection
+            .take_if(|connection| connection.is_closed())
+        {
+            drop(connection);
+        }
+        if let Some(connection) = &state.connection {
+            return Way::Open(connection.clone());
+        }
+        if let Some(attempt) = state.attempt_under_way() {
+            // In an outage one waits to see whether it is over, the others need not.
+            return match &state.outage {
+                Some(outage) if outage.error == Error::Timeout => Way::Closed(Error::Timeout),
+                _ => Way::Opening(attempt),
+            };
+        }
+        match &state.outage {
+            Some(outage) if Instant::now() < outage.next_attempt => {
+                Way::Closed(outage.error.clone())
+            }
+            _ => Way::Opening(self.begin(&mut state)),
+        }
+    }
+
+    /// Starts to connect. It goes on when the request that wanted it goes away.
+    fn begin(self: &Arc<Self>, state: &mut State) -> watch::Receiver<Option<Outcome>> {
+        let (sender, attempt) = watch::channel(None);
+        state.attempt = Some(attempt.clone());
+        let link = self.clone();
+        tokio::spawn(async move {
+            let outcome = link.connect().await.map(Arc::new);
+            link.settle(&outcome);
+            sender.send_replace(Some(outcome));
+        });
+        attempt
+    }
+
+    async fn connect(&self) -> Result<Connection, Error> {
+        let deadline = Deadline::after(self.settings.connect_timeout);
+        let settings = &self.settings;
+        match &self.target {
+            Target::Server(server) => {
+                Connection::open(settings, &settings.login, server, deadline).await
+            }
+            Target::Master(sentinels) => sentinels.master(settings, deadline).await,
+            Target::Replica(sentinels) => sentinels.replica(settings, deadline).await,
+        }
+    }
+
+    fn settle(&self, outcome: &Outcome) {
+        let mut state = self.lock();
+        state.attempt = None;
+        match outcome {
+            Ok(connection) => {
+                state.connection = Some(connection.clone());
+                state.outage = None;
+            }
+            Err(error) => {
+                let pause = match &state.outage {
+                    Some(outage) => (outage.pause * 2).min(LONGEST_PAUSE),
+                    None => FIRST_PAUSE,
+                };
+                state.outage = Some(Outage {
+                    error: error.clone(),
+                    next_attempt: Instant::now() + pause,
+                    pause,
+                });
+            }
+        }
+    }
+
+    /// Has the next one who needs a connection make another.
+    fn discard(&self, connection: &Arc<Connection>) {
+        let mut state = self.lock();
+        if let Some(current) = &state.connection {
+            if Arc::ptr_eq(current, connection) {
+                state.connection = None;
+            }
+        }
+    }
+
+    /// What a panic left behind is still a state.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn attempt_under_way(&self) -> Option<watch::Receiver<Option<Outcome>>> {
+        // Its task may have been dropped together with its runtime.
+        let attempt = self.attempt.as_ref();
+        attempt
+            .filter(|attempt| attempt.has_changed().is_ok())
+            .cloned()
+    }
+}
+
+enum Try {
+    Done(Result<Vec<Value>, Error>),
+    /// Another connection may do better; this is the result when none does.
+    Again(Result<Vec<Value>, Error>),
+}
+
+/// What was a master is a replica now; the master is found by connecting anew.
+fn is_demoted(reply: &Value) -> bool {
+    match reply {
+        Value::ServerError(error) => error.kind() == Some(ServerErrorKind::ReadOnly),
+        Value::Array(replies) => replies.iter().any(is_demoted),
+        _ => false,
+    }
+}
