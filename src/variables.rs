@@ -194,7 +194,10 @@ unsafe extern "C" fn property<const PROPERTY: u8>(
     answer(r, out, |request| {
         let session = session(request)?;
         let remaining = session.remaining(&settings(request).policy, request.now());
-        property_text(Property::from_u8(PROPERTY), session, &remaining).map(String::into_bytes)
+        one_line(
+            request,
+            property_text(Property::from_u8(PROPERTY), session, &remaining)?,
+        )
     })
 }
 
@@ -206,7 +209,7 @@ unsafe extern "C" fn data_by_name(
     answer(r, out, |request| {
         // SAFETY: for a variable with a prefix, nginx passes the address of its full name.
         let name = unsafe { key_after(data, DATA_PREFIX) }?;
-        show(find(session(request)?.data(), name)?)
+        show(request, find(session(request)?.data(), name)?)
     })
 }
 
@@ -218,7 +221,7 @@ unsafe extern "C" fn info_by_name(
     answer(r, out, |request| {
         // SAFETY: as above.
         let name = unsafe { key_after(data, INFO_PREFIX) }?;
-        show(find(session(request)?.info_map()?, name)?)
+        show(request, find(session(request)?.info_map()?, name)?)
     })
 }
 
@@ -230,7 +233,7 @@ unsafe extern "C" fn data_by_key(
     answer(r, out, |request| {
         // SAFETY: `bind` stored the address of the key's string.
         let key = unsafe { core::str::from_utf8((*(data as *const ngx_str_t)).as_bytes()) }.ok()?;
-        show(session(request)?.get(key)?)
+        show(request, session(request)?.get(key)?)
     })
 }
 
@@ -246,8 +249,23 @@ unsafe fn key_after<'a>(data: usize, prefix: &str) -> Option<&'a str> {
 }
 
 /// A value as a variable shows it; null is nothing.
-fn show(value: &Json) -> Option<Vec<u8>> {
-    (!value.is_null()).then(|| text_of(value).into_bytes())
+fn show(request: Request<'_>, value: &Json) -> Option<Vec<u8>> {
+    let text = (!value.is_null()).then(|| text_of(value))?;
+    one_line(request, text)
+}
+
+/// Variables end up in headers, where a line break would begin another header: a text with one is not shown.
+/// `$session_json` shows it escaped.
+fn one_line(request: Request<'_>, text: String) -> Option<Vec<u8>> {
+    if text.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+        request_log!(
+            ERR,
+            request,
+            "a variable is left empty: the session's value has a line break or a NUL"
+        );
+        return None;
+    }
+    Some(text.into_bytes())
 }
 
 /// Finds a key as a variable's name spells it.

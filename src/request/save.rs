@@ -254,13 +254,10 @@ fn attributes<'s>(request: Request<'_>, settings: &'s Settings) -> &'s str {
 
 /// Ends the whole session and its remember cookie.
 pub fn destroy(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    if let Some(session) = &mut context.session {
-        if session.id().is_some() {
-            expire(request, context, settings, Kind::Session);
-        }
-        if let Some(session) = &mut context.session {
-            session.end();
-        }
+    // A location that an internal redirect leads to may begin another session.
+    let session = context.session.take();
+    if session.is_some_and(|session| session.id().is_some()) {
+        expire(request, context, settings, Kind::Session);
     }
     if remember_cookie_is_ours(request, context, settings) {
         expire(request, context, settings, Kind::Remember);
