@@ -88,6 +88,7 @@ pub fn save_at_exit() {
         let Some(path) = &zone.declared().state else {
             continue;
         };
+        state_file::remove_leftovers(path);
         let path = if upgraded {
             state_file::with_suffix(path, HANDOVER)
         } else {

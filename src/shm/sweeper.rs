@@ -13,6 +13,8 @@ use ngx::ffi::{
     ngx_msec_t, ngx_process, ngx_uint_t, ngx_worker,
 };
 
+use storage::shm::state_file::remove_leftovers;
+
 use super::state;
 use super::zone::{Shared, Zone, zones};
 use crate::event::{Task, offload, spawn};
@@ -72,6 +74,11 @@ pub fn start_sweeper() {
     if zones.is_empty() {
         return;
     }
+    let files = zones
+        .iter()
+        .filter_map(|zone| zone.declared().state.as_deref());
+    // The worker before this one may have died over a save.
+    files.for_each(remove_leftovers);
     let mut event = Box::new(Event {
         no_descriptor: [usize::MAX; 4],
         // SAFETY: all-zero is a valid event.
@@ -94,6 +101,11 @@ pub fn stop_sweeper() {
     let Some(mut sweeper) = SWEEPER.take() else {
         return;
     };
+    for file in sweeper.files.values() {
+        // The task holds what holds it.
+        let task = file.borrow_mut().saving.take();
+        drop(task);
+    }
     if sweeper.event.event.timer_set() != 0 {
         // SAFETY: the event is in the timer tree.
         unsafe { ngx_del_timer(&mut sweeper.event.event) };

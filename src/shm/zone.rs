@@ -30,8 +30,8 @@ const MIN_PAGES: usize = 8;
 /// Records, and where to go on.
 pub(super) type Portion = (Vec<Entry>, Option<u32>);
 
-/// Cells that are copied before others get their turn: less than a millisecond.
-const CELLS_AT_ONCE: u32 = 4096;
+/// Cells that are copied before others get their turn: far less than a millisecond.
+const CELLS_AT_ONCE: u32 = 1024;
 
 /// A `session_backend NAME shm { … }`.
 #[derive(Debug, Clone, PartialEq, Eq)]

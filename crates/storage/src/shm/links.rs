@@ -99,7 +99,7 @@ impl Store<'_> {
             return Vec::new();
         }
         let mut value = Vec::with_capacity(size);
-        for (_, cell) in self.follow(head.next(), Cell::next) {
+        for (_, cell) in self.follow(head.next(), Cell::next).take(cells_for(size)) {
             let left = size - value.len();
             value.extend_from_slice(cell.bytes(1, left.min(VALUE_SIZE)));
         }

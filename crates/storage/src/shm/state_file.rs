@@ -4,7 +4,7 @@
 //! records (4), the records, and SHA-256 of all that (32). A record: name (16), expiry (4), last use (4), flags (1: was
 //! replaced), number of lists (1), size of the value (4), with lists the key (32) and their names (16 each), the value.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -251,30 +251,37 @@ pub fn remove_leftovers(path: &Path) {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return;
     };
-    let prefix = format!("{}.", name.to_string_lossy());
     for found in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = found.file_name();
-        let Some(middle) = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(&prefix)?.strip_suffix(".tmp"))
-        else {
+        let Some(process) = saved_by(&found.file_name(), name) else {
             continue;
         };
-        let ours = middle
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.');
-        if ours && found.metadata().is_ok_and(|data| is_abandoned(&data)) {
+        if is_gone(process) || found.metadata().is_ok_and(|data| is_old(&data)) {
             let _ = fs::remove_file(found.path());
         }
     }
 }
 
-fn is_abandoned(data: &fs::Metadata) -> bool {
+/// The process that made a temporary file of that name for the state file `name`.
+fn saved_by(found: &OsStr, name: &OsStr) -> Option<u32> {
+    let rest = found.to_str()?.strip_prefix(name.to_str()?)?;
+    let (process, count) = rest
+        .strip_prefix('.')?
+        .strip_suffix(".tmp")?
+        .split_once('.')?;
+    count.parse::<u64>().ok()?;
+    process.parse().ok()
+}
+
+fn is_gone(process: u32) -> bool {
+    Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{process}")).exists()
+}
+
+fn is_old(data: &fs::Metadata) -> bool {
     let age = data
         .modified()
         .ok()
         .and_then(|then| SystemTime::now().duration_since(then).ok());
-    data.is_file() && age.is_some_and(|age| age > ABANDONED)
+    age.is_some_and(|age| age > ABANDONED)
 }
 
 /// The path with something behind its last name.

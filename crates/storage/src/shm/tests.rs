@@ -732,6 +732,16 @@ fn the_state_file_is_replaced_at_once() {
         0o600
     );
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    let (cut_off, running) = (
+        folder.join("sessions.4194999.0.tmp"),
+        folder.join(format!("sessions.{}.99.tmp", std::process::id())),
+    );
+    let foreign = folder.join("sessions.notes.tmp");
+    for path in [&cut_off, &running, &foreign] {
+        std::fs::write(path, "x").unwrap();
+    }
+    state_file::remove_leftovers(&path);
+    assert!(!cut_off.exists() && running.exists() && foreign.exists());
     std::fs::write(&path, "garbage").unwrap();
     assert!(state_file::load(&path).unwrap_err().is_damage());
     let aside = state_file::set_aside(&path).unwrap();
