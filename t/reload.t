@@ -111,7 +111,7 @@ my $with = sub { +{ http_config => "session start; $_[0]", config => $main::LOCA
 
 === session_secret_file is read at each reload
 --- post_setup_server_root
-secrets('keys', 0600, 'one');
+main::secrets('keys', 0600, 'one');
 --- http_config
 session start;
 session_secret_file keys;
@@ -129,7 +129,7 @@ session_secret_file keys;
 
 === a changed file without the old secret
 --- post_setup_server_root
-secrets('keys', 0600, 'one');
+main::secrets('keys', 0600, 'one');
 --- http_config
 session start;
 session_secret_file keys;
@@ -147,7 +147,7 @@ session_secret_file keys;
 
 === a reload with a file that others can read is refused, and the running nginx goes on
 --- post_setup_server_root
-secrets('keys', 0600, 'one');
+main::secrets('keys', 0600, 'one');
 --- http_config
 session start;
 session_secret_file keys;
