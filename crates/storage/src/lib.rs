@@ -20,9 +20,13 @@ mod gate;
 mod lists;
 pub mod memcached;
 pub mod memory;
-pub mod redis;
+pub mod mysql;
 mod names;
+mod pool;
+pub mod postgres;
+pub mod redis;
 pub mod shm;
+mod sql;
 mod tls;
 mod wire;
 
