@@ -247,6 +247,7 @@ impl<'a> Store<'a> {
             return 0;
         }
         self.change(|store| {
+            store.region.header.changes += 1;
             (0..budget)
                 .take_while(|_| store.remove_expired(now))
                 .count()
