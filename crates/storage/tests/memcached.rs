@@ -559,3 +559,28 @@ async fn what_is_not_understood_is_no_absent_record() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_follows_on_an_answer_that_is_none_is_nobodys() {
+    let a = key('a');
+    let answer = format!("nonsense\r\nVALUE sid%3A{a} 0 5\r\nwrong\r\nEND\r\n");
+    let parrot = Parrot::saying(answer.leak()).await;
+    let storage = plain(parrot.port);
+    for _ in 0..2 {
+        let result = get(&storage, &a).await;
+        assert!(matches!(result, Err(Error::BadReply(_))), "{result:?}");
+    }
+}
+
+#[tokio::test]
+async fn while_a_server_does_not_let_us_in_only_one_in_a_while_tries() {
+    let parrot = Parrot::saying("this is no TLS\r\n").await;
+    let storage = tls(parrot.port, &Authority::new(), "memcached.test", true);
+    for _ in 0..50 {
+        assert!(get(&storage, &key('a')).await.is_err());
+    }
+    assert_eq!(parrot.visits(), 1);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(get(&storage, &key('a')).await.is_err());
+    assert_eq!(parrot.visits(), 2);
+}
