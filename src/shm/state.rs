@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use ngx::ffi::{ngx_core_conf_t, ngx_core_module, ngx_cycle, ngx_log_t, ngx_new_binary};
-use storage::shm::state_file;
+use storage::shm::state_file::{self, Writer};
 
 use super::zone::{Shared, Zone, now, zones};
 use crate::log;
@@ -65,18 +65,19 @@ pub(super) unsafe fn load(zone: Zone, path: &Path, log: *mut ngx_log_t) {
     }
 }
 
-/// Writes the file, from any thread; answers whether it was done.
-pub(super) fn save_aside(shared: Shared, path: &Path) -> std::io::Result<bool> {
-    let copied = shared.export(|copy| {
-        let leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);
-        (!*leaving).then(copy)
-    });
-    match copied {
-        Some(entries) => {
-            let file = state_file::encode(&entries, now().into());
-            state_file::save(path, &file).map(|()| true)
-        }
-        None => Ok(false),
+/// Writes the file, from any thread; not if the process is about to end.
+pub(super) fn save_aside(shared: Shared, path: &Path) -> std::io::Result<()> {
+    let mut writer = Writer::new(now().into());
+    let complete = shared.export(
+        |copy| {
+            let leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);
+            (!*leaving).then(copy)
+        },
+        |entries| entries.iter().for_each(|entry| writer.add(entry)),
+    );
+    match complete {
+        true => state_file::save(path, &writer.finish()),
+        false => Ok(()),
     }
 }
 
@@ -94,30 +95,19 @@ pub fn save_at_exit() {
         } else {
             path.clone()
         };
-        let entries = zone
-            .shared()
-            .export(|copy| Some(copy()))
-            .unwrap_or_default();
-        let saved =
-            state_file::save(&path, &state_file::encode(&entries, now().into())).and_then(|()| {
-                if upgraded {
-                    give_to_workers(&path)
-                } else {
-                    Ok(())
-                }
-            });
+        let mut writer = Writer::new(now().into());
+        zone.shared().export(
+            |copy| Some(copy()),
+            |entries| entries.iter().for_each(|entry| writer.add(entry)),
+        );
+        let (name, count) = (path.display(), writer.records());
+        let saved = state_file::save(&path, &writer.finish()).and_then(|()| match upgraded {
+            true => give_to_workers(&path),
+            false => Ok(()),
+        });
         match saved {
-            Ok(()) => cycle_log!(
-                INFO,
-                "{} sessions were kept in \"{}\"",
-                entries.len(),
-                path.display()
-            ),
-            Err(error) => cycle_log!(
-                ERR,
-                "the sessions cannot be kept in \"{}\": {error}",
-                path.display()
-            ),
+            Ok(()) => cycle_log!(INFO, "{count} sessions were kept in \"{name}\""),
+            Err(error) => cycle_log!(ERR, "the sessions cannot be kept in \"{name}\": {error}"),
         }
     }
 }

@@ -169,7 +169,7 @@ async fn write(shared: Shared, path: PathBuf, changes: u64, file: Rc<RefCell<Sta
     let mut file = file.borrow_mut();
     file.next = Some(Instant::now() + SAVE_PAUSE.max(start.elapsed() * SAVE_PAUSE_FACTOR));
     let trouble = match saved {
-        Ok(Ok(_)) => {
+        Ok(Ok(())) => {
             file.saved = Some(changes);
             file.failed = false;
             return;

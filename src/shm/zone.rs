@@ -182,10 +182,9 @@ unsafe fn fill(to: Zone, log: *mut ngx_log_t) {
         .into_iter()
         .find(|zone| &zone.declared().name == name)
     {
-        let entries = from
-            .shared()
-            .export(|copy| Some(copy()))
-            .unwrap_or_default();
+        let mut entries = Vec::new();
+        from.shared()
+            .export(|copy| Some(copy()), |more| entries.extend(more));
         let kept = to.locked(|store| store.import(entries, now()));
         log::write(
             log::INFO,
@@ -372,20 +371,23 @@ impl Shared {
         work(&mut store)
     }
 
-    /// Copies all live sessions, a portion at each turn of `turn`, between which others have theirs; what changes meanwhile is
-    /// copied as it was before or after the change. Ends when `turn` answers none.
+    /// Hands all live sessions to `take`, as copies of a portion at each turn of `turn`, between which others have theirs;
+    /// what changes meanwhile is copied as it was before or after the change. False if `turn` ended it by answering none.
     pub(super) fn export(
         self,
         turn: impl Fn(&dyn Fn() -> Portion) -> Option<Portion>,
-    ) -> Option<Vec<Entry>> {
-        let (mut all, mut from) = (Vec::new(), Some(0));
+        mut take: impl FnMut(Vec<Entry>),
+    ) -> bool {
+        let mut from = Some(0);
         while let Some(at) = from {
             let copy = || self.locked(|store| store.export(at, CELLS_AT_ONCE, now()));
-            let (entries, next) = turn(&copy)?;
-            all.extend(entries);
+            let Some((entries, next)) = turn(&copy) else {
+                return false;
+            };
+            take(entries);
             from = next;
         }
-        Some(all)
+        true
     }
 }
 

@@ -69,23 +69,52 @@ pub struct State {
     pub entries: Vec<Entry>,
 }
 
-/// The file's bytes.
-#[must_use]
-pub fn encode(entries: &[Entry], now: u64) -> Vec<u8> {
-    let mut file = Vec::new();
-    file.extend_from_slice(MAGIC);
-    file.push(VERSION);
-    file.extend_from_slice(&[0; 8]);
-    file.extend_from_slice(&now.to_le_bytes());
-    file.extend_from_slice(&count(entries.len()).to_le_bytes());
-    for entry in entries {
-        encode_entry(entry, &mut file);
+/// Makes a file's bytes, record by record, so that they need not be there twice.
+pub struct Writer {
+    file: Vec<u8>,
+    records: u32,
+}
+
+/// Where the size and the number of records are.
+const SIZE_AT: usize = 8;
+const RECORDS_AT: usize = 24;
+
+impl Writer {
+    /// Begins a file.
+    #[must_use]
+    pub fn new(made: u64) -> Self {
+        let mut file = Vec::new();
+        file.extend_from_slice(MAGIC);
+        file.push(VERSION);
+        file.extend_from_slice(&[0; 8]);
+        file.extend_from_slice(&made.to_le_bytes());
+        file.extend_from_slice(&[0; 4]);
+        Self { file, records: 0 }
     }
-    let size = (file.len() + DIGEST_SIZE) as u64;
-    file[8..16].copy_from_slice(&size.to_le_bytes());
-    let digest = Sha256::digest(&file);
-    file.extend_from_slice(&digest);
-    file
+
+    /// Adds a record.
+    pub fn add(&mut self, entry: &Entry) {
+        encode_entry(entry, &mut self.file);
+        self.records += 1;
+    }
+
+    /// How many records it has.
+    #[must_use]
+    pub fn records(&self) -> u32 {
+        self.records
+    }
+
+    /// The whole file.
+    #[must_use]
+    pub fn finish(self) -> Vec<u8> {
+        let mut file = self.file;
+        let size = (file.len() + DIGEST_SIZE) as u64;
+        file[SIZE_AT..SIZE_AT + 8].copy_from_slice(&size.to_le_bytes());
+        file[RECORDS_AT..RECORDS_AT + 4].copy_from_slice(&self.records.to_le_bytes());
+        let digest = Sha256::digest(&file);
+        file.extend_from_slice(&digest);
+        file
+    }
 }
 
 fn encode_entry(entry: &Entry, file: &mut Vec<u8>) {
@@ -115,7 +144,7 @@ fn count(length: usize) -> u32 {
 /// Reads a file's bytes.
 ///
 /// # Errors
-/// When they are not exactly what [`encode`] makes.
+/// When they are not exactly what a [`Writer`] makes.
 pub fn decode(file: &[u8]) -> Result<State, StateError> {
     let mut left = Bytes(file);
     if left.take::<7>() != Some(*MAGIC) {
