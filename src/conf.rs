@@ -5,6 +5,7 @@
 //! uses. A value is checked once, where it is read; contradictions are found when the levels are merged.
 
 mod access;
+mod backend;
 mod command;
 mod cookie;
 mod data;
@@ -23,9 +24,10 @@ use ngx::ffi::{
 };
 
 use crate::module;
-pub use access::{Action, Create, Require};
+pub use access::{Action, Create, OnError, Require};
+pub use backend::{Backend, Store};
 pub use command::ConfError;
-use command::{ANY, Directive, FLAG, ONE, TWO, command};
+use command::{ANY, BLOCK, Directive, FLAG, ONE, TWO, command};
 pub use data::Unset;
 pub use headers::{MapFormat, MapRule, Property};
 pub use settings::{Remember, Settings};
@@ -39,9 +41,9 @@ pub struct LocationConf {
 
 impl LocationConf {
     /// The http level has nothing above it, so nobody merges it.
-    fn resolve(&mut self) -> Result<(), ConfError> {
+    fn resolve(&mut self, backends: &[Rc<Backend>]) -> Result<(), ConfError> {
         if self.settings.is_none() {
-            self.settings = Some(Rc::new(Settings::resolve(&self.written, None)?));
+            self.settings = Some(Rc::new(Settings::resolve(&self.written, None, backends)?));
         }
         Ok(())
     }
@@ -83,6 +85,8 @@ impl Directives {
 /// What belongs to the whole http block.
 #[derive(Default)]
 pub struct MainConf {
+    /// What `session_backend` declared.
+    pub backends: Vec<Rc<Backend>>,
     /// Some location opens sessions with the random key.
     random_key_used: bool,
 }
@@ -221,10 +225,30 @@ pub static mut COMMANDS: [ngx_command_t; COUNT] = [
         headers::cache_control
     ),
     command!(c"session_var", NGX_HTTP_MAIN_CONF | TWO, headers::var),
+    command!(
+        c"session_backend",
+        NGX_HTTP_MAIN_CONF | TWO | BLOCK,
+        backend::backend
+    ),
     command!(c"session_storage", EVERYWHERE | ONE, storage::storage),
+    command!(
+        c"session_hash_storage_key",
+        EVERYWHERE | FLAG,
+        storage::hash_storage_key
+    ),
+    command!(
+        c"session_store_metadata",
+        EVERYWHERE | FLAG,
+        storage::store_metadata
+    ),
+    command!(
+        c"session_hash_subject",
+        EVERYWHERE | FLAG,
+        storage::hash_subject
+    ),
     ngx_command_t::empty(),
 ];
-const COUNT: usize = 52;
+const COUNT: usize = 56;
 
 /// Makes the structure of the http block.
 pub unsafe extern "C" fn create_main_conf(cf: *mut ngx_conf_t) -> *mut c_void {
@@ -259,7 +283,7 @@ pub unsafe fn merge_loc_conf(
     };
     // SAFETY: by contract.
     let main = unsafe { main_conf(cf) };
-    match merge(outer, inner) {
+    match merge(outer, inner, &main.backends) {
         Ok(()) => {
             main.random_key_used |=
                 inner.settings().action.is_on() && inner.written.keys.is_random();
@@ -273,14 +297,18 @@ pub unsafe fn merge_loc_conf(
     }
 }
 
-fn merge(outer: &mut LocationConf, inner: &mut LocationConf) -> Result<(), ConfError> {
-    outer.resolve()?;
+fn merge(
+    outer: &mut LocationConf,
+    inner: &mut LocationConf,
+    backends: &[Rc<Backend>],
+) -> Result<(), ConfError> {
+    outer.resolve(backends)?;
     let above = outer.settings();
     let changed = inner.written.touched;
     inner.written.inherit(&outer.written);
     inner.settings = Some(match changed {
         false => above.clone(),
-        true => Rc::new(Settings::resolve(&inner.written, Some(above))?),
+        true => Rc::new(Settings::resolve(&inner.written, Some(above), backends)?),
     });
     Ok(())
 }
@@ -288,7 +316,7 @@ fn merge(outer: &mut LocationConf, inner: &mut LocationConf) -> Result<(), ConfE
 /// # Safety
 ///
 /// `cf` is the live context of a configuration inside the http block.
-unsafe fn main_conf<'a>(cf: *mut ngx_conf_t) -> &'a mut MainConf {
+pub unsafe fn main_conf<'a>(cf: *mut ngx_conf_t) -> &'a mut MainConf {
     use ngx::ffi::ngx_http_conf_ctx_t;
     // SAFETY: inside the http block `ctx` holds its arrays, with this module's structure in its place.
     unsafe {
@@ -306,6 +334,8 @@ unsafe fn main_conf<'a>(cf: *mut ngx_conf_t) -> &'a mut MainConf {
 /// `cf` is the live context of the http block, in postconfiguration.
 pub unsafe fn resolve_http_level(cf: *mut ngx_conf_t) -> Result<(), ()> {
     use ngx::ffi::ngx_http_conf_ctx_t;
+    // SAFETY: by contract.
+    let backends = unsafe { &main_conf(cf).backends };
     // SAFETY: by contract; `ctx` holds the http level's structures, this module's in its place.
     let level = unsafe {
         let ctx = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
@@ -313,7 +343,7 @@ pub unsafe fn resolve_http_level(cf: *mut ngx_conf_t) -> Result<(), ()> {
     };
     // SAFETY: by contract.
     level
-        .resolve()
+        .resolve(backends)
         .map_err(|error| unsafe { command::log_merge_error(cf, &error) })
 }
 

@@ -20,10 +20,9 @@ mod event;
 mod guard;
 mod http;
 mod request;
-// Until a directive declares one.
-#[allow(dead_code, unused_imports)]
 mod shm;
 mod variables;
+mod worker;
 
 use guard::{guard_conf, guard_rc};
 use ngx::core::Status;
@@ -54,7 +53,9 @@ pub static mut ngx_http_session_module: ngx_module_t = ngx_module_t {
     ctx: ptr::addr_of!(NGX_HTTP_SESSION_MODULE_CTX).cast_mut().cast(),
     commands: ptr::addr_of_mut!(conf::COMMANDS).cast(),
     type_: NGX_HTTP_MODULE as ngx_uint_t,
+    init_process: Some(init_process),
     exit_process: Some(exit_process),
+    exit_master: Some(exit_master),
     ..ngx_module_t::default()
 };
 
@@ -92,6 +93,18 @@ unsafe extern "C" fn merge_loc_conf(
     guard_conf(|| unsafe { conf::merge_loc_conf(cf, prev, conf) })
 }
 
+unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx hands over the cycle that the process begins to serve.
+    guard::guard_unit(|| unsafe { worker::start(cycle) });
+    guard::guard_unit(shm::start_sweeper);
+    Status::NGX_OK.0
+}
+
 unsafe extern "C" fn exit_process(_cycle: *mut ngx_cycle_t) {
+    guard::guard_unit(shm::stop_sweeper);
     guard::guard_unit(event::shutdown);
+}
+
+unsafe extern "C" fn exit_master(_cycle: *mut ngx_cycle_t) {
+    guard::guard_unit(shm::save_at_exit);
 }

@@ -25,6 +25,7 @@ use ngx::log::{LOG_BUFFER_SIZE, log_error, write_fmt};
 pub const ALERT: u32 = ffi::NGX_LOG_ALERT;
 pub const ERR: u32 = ffi::NGX_LOG_ERR;
 pub const WARN: u32 = ffi::NGX_LOG_WARN;
+pub const NOTICE: u32 = ffi::NGX_LOG_NOTICE;
 pub const INFO: u32 = ffi::NGX_LOG_INFO;
 
 /// Writes `session: ` and the text to `log` when its level asks for it.

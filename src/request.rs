@@ -15,8 +15,10 @@ mod context;
 mod filter;
 mod hold;
 mod lookup;
+mod renewals;
 mod rewrite;
 mod save;
+mod store;
 mod upstream;
 mod wait;
 
@@ -33,6 +35,7 @@ use crate::conf::{LocationConf, Settings};
 use crate::guard::guard_request;
 use crate::http::Request;
 pub use context::{Context, SessionStatus};
+pub use store::probe;
 pub use upstream::{property_text, text_of};
 
 /// Bytes from the system's random source.

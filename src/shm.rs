@@ -9,4 +9,4 @@ mod zone;
 
 pub use state::save_at_exit;
 pub use sweeper::{start_sweeper, stop_sweeper};
-pub use zone::{ShmConfig, ShmError, Zone, declare};
+pub use zone::{ShmConfig, Zone, declare};

@@ -42,6 +42,15 @@ pub enum Create {
     Always,
 }
 
+/// What happens while the storage is out of reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// 503.
+    Fail,
+    /// The request goes on without a session.
+    Pass,
+}
+
 /// The access check.
 #[derive(Clone)]
 pub enum Require {
@@ -65,7 +74,7 @@ pub struct AccessDirectives {
     pub bypass: Vec<Value>,
     pub require: Option<Require>,
     lookup: Option<()>,
-    on_error: Option<()>,
+    pub on_error: Option<OnError>,
 }
 
 impl AccessDirectives {
@@ -153,8 +162,7 @@ pub fn lookup(level: &mut Directives, args: &Arguments) -> Result<(), ConfError>
     once(&mut level.access.lookup, ())
 }
 
-/// With cookie storage nothing can be out of reach, so the choice is checked and has no effect yet.
 pub fn on_error(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {
-    args.one_of(&[("fail", ()), ("pass", ())])?;
-    once(&mut level.access.on_error, ())
+    let on_error = args.one_of(&[("fail", OnError::Fail), ("pass", OnError::Pass)])?;
+    once(&mut level.access.on_error, on_error)
 }

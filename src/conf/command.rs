@@ -2,11 +2,13 @@
 
 use core::ffi::{CStr, c_char, c_void};
 use core::fmt;
+use core::ops::RangeInclusive;
+use std::time::Duration;
 
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
-    NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE2, ngx_conf_t, ngx_parse_size, ngx_parse_time,
-    ngx_str_t,
+    NGX_CONF_1MORE, NGX_CONF_BLOCK, NGX_CONF_TAKE1, NGX_CONF_TAKE2, ngx_conf_t, ngx_parse_size,
+    ngx_parse_time, ngx_str_t,
 };
 use thiserror::Error;
 
@@ -19,6 +21,8 @@ pub const ANY: u32 = NGX_CONF_1MORE;
 pub const ONE: u32 = NGX_CONF_TAKE1;
 /// Two arguments.
 pub const TWO: u32 = NGX_CONF_TAKE2;
+/// The directive opens a block.
+pub const BLOCK: u32 = NGX_CONF_BLOCK;
 /// `on` or `off`; checked by [`Arguments::flag`], whose message names what is allowed.
 pub const FLAG: u32 = NGX_CONF_TAKE1;
 
@@ -91,6 +95,24 @@ pub struct Arguments {
 pub type Directive = fn(&mut Directives, &Arguments) -> Result<(), ConfError>;
 
 impl Arguments {
+    /// The arguments of the line that nginx is reading.
+    ///
+    /// # Safety
+    ///
+    /// `cf` is the live context of that line.
+    pub unsafe fn of(cf: *mut ngx_conf_t) -> Arguments {
+        Arguments {
+            cf,
+            // SAFETY: by contract; arguments live in the configuration's pool.
+            args: unsafe { (*(*cf).args).as_slice() },
+        }
+    }
+
+    /// The directive's name.
+    pub fn name(&self) -> &'static [u8] {
+        self.args[0].as_bytes()
+    }
+
     /// The arguments, without the directive's name.
     pub fn all(&self) -> &'static [ngx_str_t] {
         &self.args[1..]
@@ -150,6 +172,39 @@ impl Arguments {
                 "allowed is a time such as \"30s\", \"15m\", \"1h\", \"7d\"",
             )
         })
+    }
+
+    /// A time in nginx's units, to the millisecond. Not 0: nothing would ever be done in time.
+    pub fn duration(&self) -> Result<Duration, ConfError> {
+        let mut text = self.args[1];
+        // SAFETY: reads the bytes of the argument.
+        let milliseconds = unsafe { ngx_parse_time(&mut text, 0) };
+        match u64::try_from(milliseconds) {
+            Ok(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds)),
+            _ => Err(ConfError::invalid(
+                self.first(),
+                "allowed is a time of at least one millisecond, such as \"500ms\" or \"1s\"",
+            )),
+        }
+    }
+
+    /// A whole number.
+    pub fn number(&self, range: RangeInclusive<u64>) -> Result<u64, ConfError> {
+        let number = core::str::from_utf8(self.first())
+            .ok()
+            .and_then(|text| text.parse().ok());
+        number
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| {
+                let most = match *range.end() {
+                    u64::MAX => String::new(),
+                    end => format!(" to {end}"),
+                };
+                ConfError::invalid(
+                    self.first(),
+                    format!("allowed is a number from {}{most}", range.start()),
+                )
+            })
     }
 
     /// A size in nginx's units, in bytes.
@@ -268,10 +323,10 @@ pub unsafe fn run(
     name: &CStr,
     parse: Directive,
 ) -> *mut c_char {
-    // SAFETY: by contract; arguments live in the configuration's pool.
-    let (level, args) = unsafe { (&mut *conf.cast::<LocationConf>(), (*(*cf).args).as_slice()) };
+    // SAFETY: by contract.
+    let (level, args) = unsafe { (&mut *conf.cast::<LocationConf>(), Arguments::of(cf)) };
     level.written.touched = true;
-    match parse(&mut level.written, &Arguments { cf, args }) {
+    match parse(&mut level.written, &args) {
         Ok(()) => NGX_CONF_OK,
         Err(ConfError::Logged) => NGX_CONF_ERROR,
         Err(error) => {
@@ -296,7 +351,12 @@ pub unsafe fn log_merge_error(cf: *mut ngx_conf_t, error: &ConfError) {
     unsafe { ngx::log::log_error(NGX_LOG_EMERG as usize, (*cf).log, 0, text.as_bytes()) };
 }
 
-unsafe fn conf_log(cf: *mut ngx_conf_t, text: &str) {
+/// Reports an error at the place nginx is reading.
+///
+/// # Safety
+///
+/// `cf` is live.
+pub unsafe fn conf_log(cf: *mut ngx_conf_t, text: &str) {
     use ngx::ffi::{NGX_LOG_EMERG, ngx_conf_log_error};
     // SAFETY: `cf` is live; "%*s" takes a length and a pointer.
     unsafe {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use session::{Bind, CookieName, Place, Policy, Safety, chunk_names};
 
-use super::access::{Action, Create, Require};
+use super::access::{Action, Create, OnError, Require};
+use super::backend::Backend;
 use super::command::ConfError;
 use super::cookie::{default_name, prefixed};
 use super::data::{InfoRule, SetRule, UnsetRule};
@@ -34,6 +35,9 @@ pub struct Settings {
     pub create: Create,
     pub bypass: Vec<Value>,
     pub require: Require,
+    pub on_error: OnError,
+    /// Where records are kept; none: in the cookie.
+    pub backend: Option<Rc<Backend>>,
     /// What the ground floor needs to know; shared by all locations with the same keys, names and limits.
     pub policy: Arc<Policy>,
     pub bind_extra: Vec<Value>,
@@ -58,10 +62,16 @@ impl Settings {
     pub fn resolve(
         written: &Directives,
         above: Option<&Rc<Settings>>,
+        backends: &[Rc<Backend>],
     ) -> Result<Settings, ConfError> {
         let cookie = written.cookie.resolve()?;
         let binding = written.keys.binding();
-        let policy = policy(written, &cookie, binding.to)?;
+        let backend = written.storage.backend(backends)?;
+        let place = match backend {
+            Some(_) => Place::Server,
+            None => Place::Cookie,
+        };
+        let policy = policy(written, &cookie, binding.to, place)?;
         let policy = match above {
             Some(above) if same_policy(&above.policy, &policy) => above.policy.clone(),
             _ => Arc::new(policy),
@@ -81,6 +91,8 @@ impl Settings {
             create: written.access.create.unwrap_or(Create::Lazy),
             bypass: written.access.bypass.clone(),
             require: written.access.require.clone().unwrap_or(Require::Off),
+            on_error: written.access.on_error.unwrap_or(OnError::Fail),
+            backend,
             policy,
             bind_extra: binding.extra,
             cookie,
@@ -104,6 +116,7 @@ fn policy(
     written: &Directives,
     cookie: &cookie::CookieSettings,
     bind: Bind,
+    place: Place,
 ) -> Result<Policy, ConfError> {
     let remember_name = written
         .time
@@ -124,7 +137,7 @@ fn policy(
         remember_cookie_name,
         keys: written.keys.ring(),
         bind,
-        place: Place::Cookie,
+        place,
         times: written.time.timeouts(),
         safety: written.time.remember_safety.unwrap_or(Safety::Medium),
         compression_threshold: written
@@ -133,9 +146,9 @@ fn policy(
             .unwrap_or(COMPRESSION_THRESHOLD),
         max_data: written.data.max_data.unwrap_or(MAX_DATA),
         enforce_same_subject: written.data.enforce_same_subject.unwrap_or(false),
-        hash_storage_key: false,
-        hash_subject: false,
-        store_metadata: false,
+        hash_storage_key: written.storage.hash_storage_key.unwrap_or(false),
+        hash_subject: written.storage.hash_subject.unwrap_or(false),
+        store_metadata: written.storage.store_metadata.unwrap_or(false),
     })
 }
 
@@ -159,6 +172,9 @@ fn same_policy(a: &Policy, b: &Policy) -> bool {
         && a.compression_threshold == b.compression_threshold
         && a.max_data == b.max_data
         && a.enforce_same_subject == b.enforce_same_subject
+        && a.hash_storage_key == b.hash_storage_key
+        && a.hash_subject == b.hash_subject
+        && a.store_metadata == b.store_metadata
 }
 
 fn property_name(property: Property) -> HeaderName {

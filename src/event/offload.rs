@@ -5,6 +5,7 @@
 
 use core::cell::RefCell;
 use core::ffi::c_void;
+use core::future::Future;
 use core::mem;
 use core::ptr;
 use std::io;
@@ -21,7 +22,8 @@ use ngx::ffi::{
 };
 use thiserror::Error;
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::AbortHandle;
 
 use super::executor;
 
@@ -43,6 +45,10 @@ struct Mailbox {
     eventfd: i32,
 }
 
+/// Computations under way at once. Files and names are looked up on threads of the same pool, and must not wait for them.
+static COMPUTING: Semaphore = Semaphore::const_new(2);
+const THREADS: usize = 16;
+
 static MAILBOX: OnceLock<Arc<Mailbox>> = OnceLock::new();
 
 struct Worker {
@@ -62,6 +68,10 @@ pub async fn offload<T: Send + 'static>(
 ) -> Result<T, OffloadError> {
     let (send, receive) = oneshot::channel();
     let handle = handle()?;
+    let turn = COMPUTING
+        .acquire()
+        .await
+        .map_err(|_| OffloadError::Abandoned)?;
     // tokio starts the thread from here, and it must not be the one that gets nginx's signals.
     with_signals_blocked(|| {
         handle.spawn_blocking(move || {
@@ -69,9 +79,35 @@ pub async fn offload<T: Send + 'static>(
             if !send.is_closed() {
                 let _ = send.send(work());
             }
+            drop(turn);
         })
     });
     receive.await.map_err(|_| OffloadError::Abandoned)
+}
+
+/// Runs a future on the other runtime, where clients of servers live; awaited on the loop. Dropping it gives it up.
+pub async fn offload_async<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, OffloadError> {
+    struct Abandon(AbortHandle);
+    impl Drop for Abandon {
+        fn drop(&mut self) {
+            self.0.abort();
+        }
+    }
+    let (send, receive) = oneshot::channel();
+    // tokio may start threads of its own from this task, but only from its thread, which gets no signals.
+    let task = handle()?.spawn(async move {
+        let _ = send.send(work.await);
+    });
+    let _abandon = Abandon(task.abort_handle());
+    receive.await.map_err(|_| OffloadError::Abandoned)
+}
+
+/// Starts a task on the other runtime that nobody awaits; it ends with the worker.
+pub fn background(work: impl Future<Output = ()> + Send + 'static) -> Result<(), OffloadError> {
+    handle()?.spawn(work);
+    Ok(())
 }
 
 fn handle() -> Result<Handle, OffloadError> {
@@ -92,7 +128,7 @@ impl Worker {
         let connection = watch(mailbox.eventfd)?;
         let runtime = Builder::new_current_thread()
             .enable_all()
-            .max_blocking_threads(2)
+            .max_blocking_threads(THREADS)
             .build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();

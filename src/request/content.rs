@@ -1,27 +1,33 @@
 //! Phase 3, after access was granted and before the content: the location changes the session.
 
 use ngx::core::Status;
+use ngx::ffi::{NGX_HTTP_SERVICE_UNAVAILABLE, ngx_int_t};
 use session::{Logout, Session};
 
-use super::context::{Context, Stage};
+use super::context::{Context, SessionStatus, Stage};
 use super::lookup::audience;
 use super::{save, settings, upstream, wait};
-use crate::conf::{Action, Create, Settings, Unset};
+use crate::conf::{Action, Create, OnError, Settings, Unset};
 use crate::http::{Request, Value};
 
 /// Unset, set, subject, renew or touch; one save; then the headers for the upstream.
 pub fn handle(request: Request<'_>) -> Status {
     let settings = settings(request);
-    if let Some(context) = Context::of(request).filter(|_| settings.action.is_on()) {
+    if settings.action.is_on() && Context::of(request).is_some() {
         if request.is_main() {
-            run(request, context, settings);
-        } else {
+            run(request, settings);
+        } else if let Some(context) = Context::of(request) {
             // A subrequest shares the session of its main request, which saves it.
             change(request, context, settings);
         }
+    }
+    if let Some(context) = Context::of(request) {
         if context.waiting.is_some() {
             wait::suspend(request, context);
             return Status::NGX_AGAIN;
+        }
+        if settings.action.is_on() && outage_ends(request, context, settings) {
+            return Status(NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t);
         }
     }
     match upstream::prepare(request, settings) {
@@ -30,8 +36,18 @@ pub fn handle(request: Request<'_>) -> Status {
     }
 }
 
+/// Whether the storage's outage is the end of this request, said once: the error page for it is shown all the same.
+pub fn outage_ends(request: Request<'_>, context: &mut Context, settings: &Settings) -> bool {
+    context.status(request) == SessionStatus::Error
+        && settings.on_error == OnError::Fail
+        && !core::mem::replace(&mut context.outage_answered, true)
+}
+
 /// Does what the location's directives ask for, unless it is done. What has to wait is left in `context.waiting`.
-pub fn run(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
+pub fn run(request: Request<'_>, settings: &'static Settings) {
+    let Some(context) = Context::of(request) else {
+        return;
+    };
     if context.stage != Stage::LookedUp || !context.works(request) {
         return;
     }
@@ -43,7 +59,7 @@ pub fn run(request: Request<'_>, context: &mut Context, settings: &'static Setti
             save::start(request, context, settings);
         }
         Action::Logout => logout(request, context, settings),
-        Action::Destroy => save::destroy(request, context, settings),
+        Action::Destroy => save::destroy(request, settings),
     }
 }
 
@@ -56,7 +72,7 @@ fn logout(request: Request<'_>, context: &mut Context, settings: &'static Settin
         return;
     };
     match session.logout() {
-        Logout::Last => save::destroy(request, context, settings),
+        Logout::Last => save::destroy(request, settings),
         Logout::Others => save::start(request, context, settings),
     }
 }

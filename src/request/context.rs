@@ -91,6 +91,8 @@ pub struct Context {
     /// How the location of the client's own request takes part.
     pub sight: Sight,
     pub session: Option<Session>,
+    /// A 503 tells of the storage's outage.
+    pub outage_answered: bool,
     /// The request's session cookie was refused and is to be expired.
     pub refused_cookie: bool,
     /// The request's remember cookie was refused and is to be expired.
@@ -117,6 +119,7 @@ impl Context {
             stage: Stage::Fresh,
             left_rewrite: false,
             refused: false,
+            outage_answered: false,
             found: SessionStatus::Off,
             sight: Sight::Off,
             session: None,

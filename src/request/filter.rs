@@ -2,12 +2,13 @@
 
 use ngx::core::Status;
 use ngx::ffi::{
-    NGX_AGAIN, NGX_OK, ngx_chain_t, ngx_http_output_body_filter_pt,
-    ngx_http_output_header_filter_pt, ngx_http_request_t, ngx_http_top_body_filter,
-    ngx_http_top_header_filter, ngx_int_t,
+    NGX_AGAIN, NGX_HTTP_SERVICE_UNAVAILABLE, NGX_OK, ngx_chain_t, ngx_http_clean_header,
+    ngx_http_output_body_filter_pt, ngx_http_output_header_filter_pt, ngx_http_request_t,
+    ngx_http_top_body_filter, ngx_http_top_header_filter, ngx_int_t,
 };
 use session::{Kind, set_cookie_name};
 
+use super::content::outage_ends;
 use super::context::{Context, SessionStatus, Sight};
 use super::upstream::property_text;
 use super::{content, hold, save, settings};
@@ -69,14 +70,24 @@ fn header(request: Request<'_>) -> ngx_int_t {
     let Some(context) = Context::of(request) else {
         return next_header(request);
     };
-    if context.held.is_none() {
-        due(request, context);
-        if context.waiting.is_some() {
-            hold::begin(request, context);
+    if context.held.is_some() {
+        if hold::again(request, context) {
             return NGX_AGAIN as ngx_int_t;
         }
-    } else if hold::again(request, context) {
+    } else {
+        due(request, context);
+    }
+    let Some(context) = Context::of(request) else {
+        return next_header(request);
+    };
+    if context.waiting.is_some() {
+        hold::begin(request, context);
         return NGX_AGAIN as ngx_int_t;
+    }
+    if outage_ends(request, context, settings(request)) {
+        // SAFETY: a live request; nothing of its response was sent, and its producer takes a status for an answer.
+        unsafe { ngx_http_clean_header(request.as_ptr()) };
+        return NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
     }
     match send(request, context) {
         Ok(()) => next_header(request),
@@ -92,7 +103,7 @@ fn due(request: Request<'_>, context: &mut Context) {
         return;
     }
     if !context.left_rewrite && !context.refused {
-        content::run(request, context, settings);
+        content::run(request, settings);
     } else if context.found == SessionStatus::Remembered && !settings.action.ends() {
         save::unsaved(request, context, settings);
     }

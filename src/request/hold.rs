@@ -7,13 +7,15 @@
 use core::ptr;
 
 use ngx::ffi::{
-    NGX_AGAIN, NGX_ERROR, NGX_OK, ngx_chain_add_copy, ngx_chain_t, ngx_connection_t, ngx_del_timer,
-    ngx_http_finalize_request, ngx_http_request_empty_handler, ngx_http_request_t, ngx_int_t,
-    ngx_pool_t, ngx_send_pt,
+    NGX_AGAIN, NGX_ERROR, NGX_HTTP_SERVICE_UNAVAILABLE, NGX_OK, ngx_chain_add_copy, ngx_chain_t,
+    ngx_connection_t, ngx_del_timer, ngx_http_clean_header, ngx_http_finalize_request,
+    ngx_http_request_empty_handler, ngx_http_request_t, ngx_int_t, ngx_pool_t, ngx_send_pt,
 };
 
+use super::content::outage_ends;
 use super::context::Context;
 use super::filter::{next_body, next_header, send};
+use super::settings;
 use crate::http::Request;
 
 /// A bit of `r->buffered` that no filter of nginx uses.
@@ -250,6 +252,11 @@ pub fn release(request: Request<'_>, context: &mut Context) {
     unsafe {
         (*r).set_buffered((*r).buffered() & !BUFFERED);
         (*r).set_header_sent(0);
+    }
+    if outage_ends(request, context, settings(request)) {
+        // SAFETY: a live request; nothing of its response was sent.
+        unsafe { ngx_http_clean_header(r) };
+        return replace(request, context, NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t);
     }
     if send(request, context).is_err() {
         return fail(request, context);

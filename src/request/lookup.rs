@@ -2,59 +2,210 @@
 
 use std::borrow::Cow;
 
-use session::{Binding, CipherKey, KeySource, Kind, Refusal, Session, State, Token};
+use session::{
+    Binding, CipherKey, KeySource, Kind, Record, RecordError, Refusal, Session, State, Stretch,
+    Token,
+};
 
 use super::context::{Context, SessionStatus, Stage};
-use super::wait;
-use crate::conf::{Remember, Settings};
+use super::store::{self, RecordName};
+use super::wait::{self, Waiter};
+use crate::conf::{Backend, Remember, Settings, Store};
 use crate::event::offload;
 use crate::http::Request;
 
-/// Looks the session up. What has to wait (a stretched key) is left in `context.waiting`.
+/// Keys stretched by no more rounds than this are made on the spot: it costs less than handing the work over.
+const INLINE_ROUNDS: u32 = 1_000;
+
+/// Why a session could not be had.
+enum Trouble {
+    Refused(Refusal),
+    /// The storage is out of reach: nothing is known of the session.
+    Unknown,
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        Trouble::Refused(refusal)
+    }
+}
+
+/// Looks the session up. What has to wait is left in `context.waiting`.
 pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
     context.stage = Stage::LookedUp;
     context.looked_up_in = Some(settings);
     context.session = None;
     context.refused_cookie = false;
     context.refused_remember = false;
-    match open(request, context, settings) {
+    let token = match verify(request, context, settings, Kind::Session) {
+        Ok(token) => token,
+        Err(refusal) => return refused(request, context, settings, &refusal),
+    };
+    if let Some(Backend {
+        store: Store::Remote(_),
+        ..
+    }) = settings.backend.as_deref()
+    {
+        return wait::run(request, |waiter| find(waiter, settings, token));
+    }
+    match open_at_once(request, settings, token) {
         Ok(session) => adopt(request, context, settings, session),
-        Err(refusal) => {
-            log_refusal(request, settings.policy.cookie_name.as_str(), &refusal);
-            context.refuse(&refusal);
+        Err(refusal) => refused(request, context, settings, &refusal),
+    }
+}
+
+/// Opens a session that is in the cookie or in this nginx's memory.
+fn open_at_once(
+    request: Request<'_>,
+    settings: &Settings,
+    token: Token,
+) -> Result<Session, Refusal> {
+    let record = match settings.backend.as_deref() {
+        Some(Backend {
+            store: Store::Shm(zone),
+            ..
+        }) => {
+            let name = record_name(settings, Kind::Session, &token);
+            read_record(settings, zone.get(name.id(), request.now()))?
+        }
+        _ => None,
+    };
+    let KeySource::Ready(key) = token.cipher_key(&settings.policy) else {
+        unreachable!("only keys of remember tokens are stretched");
+    };
+    open_token(request, settings, token, &key, record.as_ref())
+}
+
+/// Opens a session whose record is elsewhere.
+async fn find(waiter: Waiter, settings: &'static Settings, token: Token) {
+    let found = load(waiter, settings, Kind::Session, token).await;
+    let (request, context) = (waiter.request(), waiter.context());
+    match found {
+        Ok(session) => adopt(request, context, settings, session),
+        Err(Trouble::Unknown) => context.found = SessionStatus::Error,
+        Err(Trouble::Refused(refusal)) => {
+            note_refusal(request, context, settings, &refusal);
             if !matches!(settings.remember, Remember::Off) {
-                remember(request, context, settings);
+                remember(waiter, settings).await;
             }
         }
     }
 }
 
-/// Opens the session that the request's cookie holds.
-pub fn open(
+/// The session as the client's cookie and the storage have it, without what this request changed.
+pub async fn reopen(waiter: Waiter, settings: &'static Settings) -> Option<Session> {
+    let token = verify(waiter.request(), waiter.context(), settings, Kind::Session).ok()?;
+    load(waiter, settings, Kind::Session, token).await.ok()
+}
+
+/// The session is missing or over: a remember cookie may bring its user back.
+fn refused(
     request: Request<'_>,
-    context: &Context,
-    settings: &Settings,
-) -> Result<Session, Refusal> {
-    let token = verify(request, context, settings, Kind::Session)?;
-    match token.cipher_key(&settings.policy) {
-        KeySource::Ready(key) => open_token(request, settings, token, &key),
-        // The ground floor stretches keys of remember tokens only; were it otherwise, this runs it here.
-        KeySource::Stretch(job) => open_token(request, settings, token, &job.run()),
+    context: &mut Context,
+    settings: &'static Settings,
+    refusal: &Refusal,
+) {
+    note_refusal(request, context, settings, refusal);
+    if !matches!(settings.remember, Remember::Off) {
+        wait::run(request, |waiter| remember(waiter, settings));
     }
 }
 
-/// Finds the token of that kind among the client's cookies, and checks all but its content.
-pub fn verify(
+fn note_refusal(
     request: Request<'_>,
-    context: &Context,
+    context: &mut Context,
     settings: &Settings,
+    refusal: &Refusal,
+) {
+    log_refusal(request, settings.policy.cookie_name.as_str(), refusal);
+    context.refuse(refusal);
+}
+
+/// Does a remember cookie bring the user back?
+async fn remember(waiter: Waiter, settings: &'static Settings) {
+    let token = verify(waiter.request(), waiter.context(), settings, Kind::Remember);
+    let found = match token {
+        Ok(token) => load(waiter, settings, Kind::Remember, token).await,
+        Err(refusal) => Err(refusal.into()),
+    };
+    let (request, context) = (waiter.request(), waiter.context());
+    match found {
+        // The session cookie, refused or missing, is replaced when the new session is saved.
+        Ok(session) => adopt(request, context, settings, session),
+        Err(Trouble::Refused(refusal)) => {
+            log_refusal(
+                request,
+                settings.policy.remember_cookie_name.as_str(),
+                &refusal,
+            );
+            context.refused_remember = !matches!(refusal, Refusal::Missing);
+        }
+        // Nothing is known of the user then, so nothing is cleared either.
+        Err(Trouble::Unknown) => context.found = SessionStatus::Error,
+    }
+}
+
+/// Reads the token's record, makes its key, and opens it; the first two may take a while.
+async fn load(
+    waiter: Waiter,
+    settings: &'static Settings,
     kind: Kind,
-) -> Result<Token, Refusal> {
-    with_binding(request, settings, |binding| {
-        settings
-            .policy
-            .verify(kind, context.cookies(), binding, request.now())
-    })
+    token: Token,
+) -> Result<Session, Trouble> {
+    let record = match settings.backend.as_deref() {
+        None => None,
+        Some(backend) => {
+            let name = record_name(settings, kind, &token);
+            let answer = store::get(backend, name, waiter.request().now()).await;
+            store::note(waiter.request(), backend, &answer);
+            read_record(settings, answer.map_err(|_| Trouble::Unknown)?)?
+        }
+    };
+    let key = match token.cipher_key(&settings.policy) {
+        KeySource::Ready(key) => key,
+        KeySource::Stretch(job) => stretch(job).await.map_err(|why| {
+            request_log!(
+                ERR,
+                waiter.request(),
+                "the remember cookie could not be opened: {why}"
+            );
+            Trouble::Unknown
+        })?,
+    };
+    Ok(open_token(
+        waiter.request(),
+        settings,
+        token,
+        &key,
+        record.as_ref(),
+    )?)
+}
+
+/// Makes a stretched key; elsewhere, where that takes its time.
+pub async fn stretch(job: Stretch) -> Result<CipherKey, String> {
+    if job.rounds() <= INLINE_ROUNDS {
+        return Ok(job.run());
+    }
+    offload(move || job.run())
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// The name of the record of a token.
+pub fn record_name(settings: &Settings, kind: Kind, token: &Token) -> RecordName {
+    let policy = &settings.policy;
+    RecordName {
+        cookie: policy.name_of(kind).as_str().to_owned(),
+        key: token.storage_key(policy),
+    }
+}
+
+/// The record in a storage's answer. A token whose record is gone is over.
+fn read_record(settings: &Settings, value: Option<Vec<u8>>) -> Result<Option<Record>, Refusal> {
+    let value = value.ok_or(Refusal::NoRecord)?;
+    let limit = session::record::size_limit(settings.policy.max_data);
+    let record: Result<Record, RecordError> = Record::parse(&value, limit);
+    Ok(Some(record.map_err(Refusal::BadRecord)?))
 }
 
 fn open_token(
@@ -62,8 +213,9 @@ fn open_token(
     settings: &Settings,
     token: Token,
     key: &CipherKey,
+    record: Option<&Record>,
 ) -> Result<Session, Refusal> {
-    token.open(&settings.policy, key, None, &audience(request, settings))
+    token.open(&settings.policy, key, record, &audience(request, settings))
 }
 
 /// Takes the session that the request brought.
@@ -94,70 +246,18 @@ fn adopt(request: Request<'_>, context: &mut Context, settings: &Settings, mut s
     context.session = Some(session);
 }
 
-/// The session is missing or over: does a remember cookie bring its user back?
-fn remember(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
-    let token = match verify(request, context, settings, Kind::Remember) {
-        Ok(token) => token,
-        Err(refusal) => return refuse_remember(request, context, settings, &refusal),
-    };
-    match token.cipher_key(&settings.policy) {
-        KeySource::Ready(key) => remembered(request, context, settings, token, &key),
-        KeySource::Stretch(job) if job.rounds() <= super::save::INLINE_ROUNDS => {
-            remembered(request, context, settings, token, &job.run());
-        }
-        KeySource::Stretch(job) => {
-            wait::start(
-                request,
-                offload(move || job.run()),
-                move |request, context, key| match key {
-                    Some(Ok(key)) => remembered(request, context, settings, token, &key),
-                    Some(Err(error)) => key_failed(request, context, &error.to_string()),
-                    None => key_failed(request, context, "the key was not ready in time"),
-                },
-            );
-        }
-    }
-}
-
-fn remembered(
+/// Finds the token of that kind among the client's cookies, and checks all but its content.
+pub fn verify(
     request: Request<'_>,
-    context: &mut Context,
+    context: &Context,
     settings: &Settings,
-    token: Token,
-    key: &CipherKey,
-) {
-    match open_token(request, settings, token, key) {
-        Ok(session) => {
-            // The session cookie, refused or missing, is replaced when the new session is saved.
-            adopt(request, context, settings, session);
-        }
-        Err(refusal) => refuse_remember(request, context, settings, &refusal),
-    }
-}
-
-fn refuse_remember(
-    request: Request<'_>,
-    context: &mut Context,
-    settings: &Settings,
-    refusal: &Refusal,
-) {
-    log_refusal(
-        request,
-        settings.policy.remember_cookie_name.as_str(),
-        refusal,
-    );
-    context.refused_remember = !matches!(refusal, Refusal::Missing);
-}
-
-/// Nothing is known of the user then, so nothing is cleared either.
-fn key_failed(request: Request<'_>, context: &mut Context, why: &str) {
-    request_log!(
-        ERR,
-        request,
-        "the remember cookie could not be opened: {why}"
-    );
-    context.found = SessionStatus::Error;
-    context.refused_cookie = false;
+    kind: Kind,
+) -> Result<Token, Refusal> {
+    with_binding(request, settings, |binding| {
+        settings
+            .policy
+            .verify(kind, context.cookies(), binding, request.now())
+    })
 }
 
 /// The audience of the location for this request.
@@ -186,12 +286,19 @@ pub fn with_binding<T>(
 
 /// A client's bad cookie is worth a line at `info`; a client without one is not.
 fn log_refusal(request: Request<'_>, name: &str, refusal: &Refusal) {
-    if !matches!(refusal, Refusal::Missing) {
-        request_log!(
+    match refusal {
+        Refusal::Missing => {}
+        // The client is not to blame for what a storage holds.
+        Refusal::BadRecord(_) => request_log!(
+            ERR,
+            request,
+            "the record of cookie \"{name}\" is not used: {refusal}"
+        ),
+        _ => request_log!(
             INFO,
             request,
             "cookie \"{name}\" refused, {}: {refusal}",
             refusal.status()
-        );
+        ),
     }
 }

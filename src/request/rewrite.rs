@@ -1,11 +1,14 @@
 //! Phase 1, before nginx's own `if`, `return` and `rewrite`: whose request is this?
 
 use core::ptr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ngx::core::Status;
+use ngx::ffi::{NGX_HTTP_SERVICE_UNAVAILABLE, ngx_int_t};
 use session::Kind;
 
+use super::content::outage_ends;
 use super::context::{Context, SessionStatus, Sight, Stage};
 use super::{lookup, settings, wait};
 use crate::conf::Settings;
@@ -28,11 +31,17 @@ pub fn handle(request: Request<'_>) -> Status {
     if context.waiting.is_none() {
         enter_location(request, context, settings);
     }
+    let Some(context) = Context::of(request) else {
+        return Status::NGX_ERROR;
+    };
     if context.waiting.is_some() {
         wait::suspend(request, context);
         return Status::NGX_DONE;
     }
-    Status::NGX_DECLINED
+    match outage_ends(request, context, settings) {
+        true => Status(NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t),
+        false => Status::NGX_DECLINED,
+    }
 }
 
 /// The rewrite phase is over: neither `return` nor `rewrite` answered the request.
@@ -91,6 +100,11 @@ fn enter_location(request: Request<'_>, context: &mut Context, settings: &'stati
     if bypassed {
         return;
     }
+    if context.outage_answered {
+        // The error page for an outage does not wait for the storage once more.
+        context.stage = Stage::Done;
+        return;
+    }
     if !context.has_news() || !may_keep(request, context, settings) {
         return lookup::start(request, context, settings);
     }
@@ -119,16 +133,27 @@ fn may_keep(request: Request<'_>, context: &Context, settings: &Settings) -> boo
         return false;
     };
     let policy = &settings.policy;
-    if ptr::eq(&**earlier, &**policy) && context.found != SessionStatus::Error {
+    if ptr::eq(&**earlier, &**policy) && same_backend(context, settings) {
         return true;
     }
     let same_session = earlier.cookie_name == policy.cookie_name
         && Arc::ptr_eq(&earlier.keys, &policy.keys)
-        && earlier.place == policy.place
+        && same_backend(context, settings)
         && earlier.bind == policy.bind;
     let fresh = matches!(
         context.found,
         SessionStatus::New | SessionStatus::Remembered
     );
     same_session && (fresh || lookup::verify(request, context, settings, Kind::Session).is_ok())
+}
+
+fn same_backend(context: &Context, settings: &Settings) -> bool {
+    let earlier = context
+        .looked_up_in
+        .and_then(|earlier| earlier.backend.as_ref());
+    match (earlier, &settings.backend) {
+        (Some(a), Some(b)) => Rc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    }
 }

@@ -1,19 +1,21 @@
-//! Saving: the session becomes new cookies.
+//! Saving: the session becomes a new token, its record, and new cookies.
+//!
+//! With a storage, the record is there before the cookie that names it is due. If it cannot be written, the client keeps
+//! what it has, and that stays valid.
 
 use session::{
-    Cookie, KeyIndex, KeySource, Kind, Lifetime, Place, Refresh, Refusal, SaveError, Sealed,
-    Session, SessionId, State, chunk_names, cookie_pairs, expire_cookie, set_cookie,
+    CipherKey, Cookie, KeyIndex, KeySource, Kind, Lifetime, MetaEntry, Place, Record, Refresh,
+    Refusal, SaveError, Sealed, Session, SessionId, State, chunk_names, cookie_pairs,
+    expire_cookie, set_cookie,
 };
 
 use super::context::{Context, SessionStatus};
-use super::lookup::{self, with_binding};
-use super::{random_bytes, wait};
-use crate::conf::{Action, Remember, Settings};
-use crate::event::offload;
+use super::lookup::{self, stretch, with_binding};
+use super::store::{self, RecordName};
+use super::wait::{self, Waiter};
+use super::{random_bytes, renewals};
+use crate::conf::{Action, Backend, Remember, Settings};
 use crate::http::Request;
-
-/// Keys stretched by no more rounds than this are made on the spot: it costs less than handing the work over.
-pub const INLINE_ROUNDS: u32 = 1_000;
 
 /// Saves, renews or touches the session, whichever is due. What has to wait is left in `context.waiting`.
 pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
@@ -21,23 +23,41 @@ pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Set
         return;
     };
     let policy = &settings.policy;
-    let changed = session.is_dirty() || (session.is_info_dirty() && policy.place == Place::Cookie);
-    if changed {
-        return save(request, context, settings);
+    let in_cookie = policy.place == Place::Cookie;
+    if session.is_dirty() || (session.is_info_dirty() && in_cookie) {
+        return wait::run(request, |waiter| save(waiter, settings));
     }
-    if settings.action == Action::Start {
-        match session.refresh(policy, request.now()) {
-            Refresh::Nothing => {}
-            Refresh::Touch => touch(request, context, settings),
-            Refresh::Renew => save(request, context, settings),
+    let refresh = match settings.action {
+        Action::Start => session.refresh(policy, request.now()),
+        _ => Refresh::Nothing,
+    };
+    match refresh {
+        Refresh::Renew if may_renew(request, session, settings) => {
+            wait::run(request, |waiter| save(waiter, settings));
         }
+        // The renewal writes the info too.
+        _ if session.is_info_dirty() => wait::run(request, |waiter| save_info(waiter, settings)),
+        Refresh::Touch => touch(request, context, settings),
+        Refresh::Nothing | Refresh::Renew => {}
     }
 }
 
 /// Saves what an earlier phase left dirty, and nothing else.
-pub fn unsaved(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
+pub fn unsaved(request: Request<'_>, context: &Context, settings: &'static Settings) {
     if context.session.as_ref().is_some_and(Session::is_dirty) {
-        save(request, context, settings);
+        wait::run(request, |waiter| save(waiter, settings));
+    }
+}
+
+/// Of parallel requests with one session, one renews it for all: the others go on with the old record, which lives for
+/// `session_stale_ttl`. With cookie storage there is nothing to spare.
+fn may_renew(request: Request<'_>, session: &Session, settings: &Settings) -> bool {
+    match session
+        .id()
+        .filter(|_| settings.policy.place == Place::Server)
+    {
+        Some(id) => renewals::begin(id, request.now(), settings.policy.times.stale_ttl),
+        None => true,
     }
 }
 
@@ -59,31 +79,110 @@ fn touch(request: Request<'_>, context: &mut Context, settings: &Settings) {
     }
 }
 
-fn save(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
-    let Some(session) = &mut context.session else {
-        return;
+/// Makes the tokens, writes their records, and then lets the session be theirs and their cookies be due.
+async fn save(waiter: Waiter, settings: &'static Settings) {
+    let made = match make(waiter, settings).await {
+        Some(Ok(made)) => made,
+        Some(Err(error)) => return refuse(waiter, settings, &error).await,
+        None => return,
     };
+    if let Some(backend) = settings.backend.as_deref() {
+        if let Err(error) = write(waiter, backend, &made.session).await {
+            if let Some(id) = waiter.context().session.as_ref().and_then(Session::id) {
+                renewals::failed(id);
+            }
+            return fail(waiter, backend, &error);
+        }
+    }
+    let remember = match (made.remember, settings.backend.as_deref()) {
+        (Some(sealed), Some(backend)) => match write(waiter, backend, &sealed).await {
+            Ok(()) => Some(sealed),
+            Err(error) => not_remembered(waiter, &error.to_string()),
+        },
+        (remember, _) => remember,
+    };
+    finish(
+        waiter.request(),
+        waiter.context(),
+        settings,
+        &made.session,
+        remember.as_ref(),
+    );
+}
+
+/// Tokens that are made but not sent.
+struct Made {
+    session: Sealed,
+    remember: Option<Sealed>,
+}
+
+/// Makes the session's token, and where it is due a remember token; the latter's key may take a while to stretch.
+async fn make(waiter: Waiter, settings: &'static Settings) -> Option<Result<Made, SaveError>> {
+    let (request, context) = (waiter.request(), waiter.context());
+    let policy = &settings.policy;
+    let session = context.session.as_mut()?;
     let is_new = session.id().is_none() && session.state() == State::New;
     let remember = decide_remember(request, session, settings);
+    let id = SessionId::from_random(random_bytes());
     let sealed = with_binding(request, settings, |binding| {
-        session.seal(
-            &settings.policy,
-            SessionId::from_random(random_bytes()),
-            binding,
-            request.now(),
-        )
+        session.seal(policy, id, binding, request.now())
     });
     let sealed = match sealed {
         Ok(sealed) => sealed,
-        Err(error) => return refuse(request, context, settings, &error),
+        Err(error) => return Some(Err(error)),
     };
     if is_new {
         context.found = SessionStatus::New;
     }
-    match remember {
-        true => save_remember(request, context, settings, sealed),
-        false => finish(request, context, settings, &sealed, None),
-    }
+    let remember = if remember {
+        make_remember(waiter, settings).await
+    } else {
+        None
+    };
+    Some(Ok(Made {
+        session: sealed,
+        remember,
+    }))
+}
+
+/// Without it the user is logged in all the same.
+async fn make_remember(waiter: Waiter, settings: &'static Settings) -> Option<Sealed> {
+    let policy = &settings.policy;
+    let id = SessionId::from_random(random_bytes());
+    let key: CipherKey = match policy
+        .keys
+        .remember_key(KeyIndex::CURRENT, &id, policy.safety)
+    {
+        KeySource::Ready(key) => key,
+        KeySource::Stretch(job) => match stretch(job).await {
+            Ok(key) => key,
+            Err(why) => return not_remembered(waiter, &why),
+        },
+    };
+    let request = waiter.request();
+    let session = waiter.context().session.as_ref()?;
+    let sealed = with_binding(request, settings, |binding| {
+        session.seal_remember(policy, id, &key, binding, request.now())
+    });
+    sealed.map_or_else(|error| not_remembered(waiter, &error.to_string()), Some)
+}
+
+fn not_remembered<T>(waiter: Waiter, why: &str) -> Option<T> {
+    request_log!(
+        ERR,
+        waiter.request(),
+        "the remember cookie could not be made: {why}"
+    );
+    None
+}
+
+async fn write(waiter: Waiter, backend: &Backend, sealed: &Sealed) -> Result<(), storage::Error> {
+    let Some(record) = sealed.record() else {
+        return Ok(());
+    };
+    let answer = store::set(backend, record.clone()).await;
+    store::note(waiter.request(), backend, &answer);
+    answer
 }
 
 /// Whether the save makes a remember token too. An explicit wish of the user's is noted in the session.
@@ -110,103 +209,116 @@ fn decide_remember(request: Request<'_>, session: &mut Session, settings: &Setti
     }
 }
 
-/// Makes the remember token beside the session's; its key may take a while to stretch.
-fn save_remember(
-    request: Request<'_>,
-    context: &mut Context,
-    settings: &'static Settings,
-    sealed: Sealed,
-) {
-    let id = SessionId::from_random(random_bytes());
-    let policy = &settings.policy;
-    match policy
-        .keys
-        .remember_key(KeyIndex::CURRENT, &id, policy.safety)
-    {
-        KeySource::Ready(key) => finish(request, context, settings, &sealed, Some((id, key))),
-        KeySource::Stretch(job) if job.rounds() <= INLINE_ROUNDS => {
-            finish(request, context, settings, &sealed, Some((id, job.run())));
-        }
-        KeySource::Stretch(job) => {
-            wait::start(
-                request,
-                offload(move || job.run()),
-                move |request, context, key| {
-                    let key = match key {
-                        Some(Ok(key)) => Some((id, key)),
-                        Some(Err(error)) => not_remembered(request, &error.to_string()),
-                        None => not_remembered(request, "the key was not ready in time"),
-                    };
-                    finish(request, context, settings, &sealed, key);
-                },
-            );
-        }
-    }
-}
-
-/// The user is logged in all the same.
-fn not_remembered<T>(request: Request<'_>, why: &str) -> Option<T> {
-    request_log!(ERR, request, "the remember cookie could not be made: {why}");
-    None
-}
-
-/// All tokens are made: the session is theirs, and their cookies are due.
+/// All is stored: the session is what was made, and its cookies are due.
 fn finish(
     request: Request<'_>,
     context: &mut Context,
     settings: &Settings,
-    sealed: &Sealed,
-    remember: Option<(SessionId, session::CipherKey)>,
+    made: &Sealed,
+    remember: Option<&Sealed>,
 ) {
     let Some(session) = &mut context.session else {
         return;
     };
-    let remembered = remember.map(|(id, key)| {
-        with_binding(request, settings, |binding| {
-            session.seal_remember(&settings.policy, id, &key, binding, request.now())
-        })
-    });
-    session.committed(sealed);
+    session.committed(made);
+    if let Some(remember) = remember {
+        session.committed(remember);
+    }
+    let unwanted = session.forget() && session.has_remember_token();
     send_sealed(
         request,
         context,
         settings,
-        sealed,
+        made,
         session_lifetime(request, settings),
     );
-    match remembered {
-        Some(Ok(sealed)) => {
-            if let Some(session) = &mut context.session {
-                session.committed(&sealed);
-            }
+    match remember {
+        Some(remember) => {
             let lifetime = Lifetime {
                 now: request.now(),
-                max_age: sealed.remember_lifetime(),
+                max_age: remember.remember_lifetime(),
             };
-            send_sealed(request, context, settings, &sealed, Some(lifetime));
+            send_sealed(request, context, settings, remember, Some(lifetime));
         }
-        Some(Err(error)) => {
-            not_remembered::<()>(request, &error.to_string());
-        }
-        None => forget(request, context, settings),
+        // A user who no longer wants to be remembered loses the remember cookie.
+        None if unwanted => expire(request, context, settings, Kind::Remember),
+        None => {}
     }
 }
 
-/// A user who no longer wants to be remembered loses the remember cookie.
-fn forget(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    let unwanted = context
-        .session
-        .as_ref()
-        .is_some_and(|session| session.forget() && session.has_remember_token());
-    if unwanted {
-        expire(request, context, settings, Kind::Remember);
+/// Only the info has changed: the record is written again, under its id. The remember record follows.
+async fn save_info(waiter: Waiter, settings: &'static Settings) {
+    let (Some(backend), Some(session)) = (
+        settings.backend.as_deref(),
+        waiter.context().session.as_ref(),
+    ) else {
+        return;
+    };
+    let policy = &settings.policy;
+    let now = waiter.request().now();
+    let remember_key = session.remember_record_key(policy);
+    let Some(record) = session.info_record(policy, now) else {
+        return;
+    };
+    let answer = store::set(backend, record).await;
+    store::note(waiter.request(), backend, &answer);
+    if let Err(error) = answer {
+        return fail(waiter, backend, &error);
+    }
+    if let Some(session) = &mut waiter.context().session {
+        session.info_committed();
+    }
+    if let Some(key) = remember_key {
+        save_remember_info(waiter, settings, backend, key).await;
+    }
+}
+
+async fn save_remember_info(
+    waiter: Waiter,
+    settings: &'static Settings,
+    backend: &Backend,
+    key: String,
+) {
+    let policy = &settings.policy;
+    let name = RecordName {
+        cookie: policy.remember_cookie_name.as_str().to_owned(),
+        key,
+    };
+    let answer = store::get(backend, name, waiter.request().now()).await;
+    store::note(waiter.request(), backend, &answer);
+    let limit = session::record::size_limit(policy.max_data);
+    let Ok(Some(Ok(record))) = answer.map(|value| value.map(|value| Record::parse(&value, limit)))
+    else {
+        return;
+    };
+    let session = waiter.context().session.as_ref();
+    let write = session
+        .and_then(|session| session.remember_info_record(policy, record, waiter.request().now()));
+    if let Some(write) = write {
+        let answer = store::set(backend, write).await;
+        store::note(waiter.request(), backend, &answer);
     }
 }
 
 /// The session cannot be saved: what the client has stays valid, and this request goes on with that.
-fn refuse(request: Request<'_>, context: &mut Context, settings: &Settings, error: &SaveError) {
-    request_log!(ERR, request, "the session is not saved: {error}");
-    context.session = lookup::open(request, context, settings).ok();
+async fn refuse(waiter: Waiter, settings: &'static Settings, error: &SaveError) {
+    request_log!(ERR, waiter.request(), "the session is not saved: {error}");
+    let session = lookup::reopen(waiter, settings).await;
+    waiter.context().session = session;
+}
+
+/// The storage did not do it: nothing is sent that names what is not there.
+fn fail(waiter: Waiter, backend: &Backend, error: &storage::Error) {
+    request_log!(
+        INFO,
+        waiter.request(),
+        "the session is not saved in \"{}\": {error}",
+        backend.name
+    );
+    let context = waiter.context();
+    context.found = SessionStatus::Error;
+    context.session = None;
+    context.due.clear();
 }
 
 fn send_sealed(
@@ -253,23 +365,49 @@ fn attributes<'s>(request: Request<'_>, settings: &'s Settings) -> &'s str {
 }
 
 /// Ends the whole session and its remember cookie.
-pub fn destroy(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    // A location that an internal redirect leads to may begin another session.
-    let session = context.session.take();
-    if session.is_some_and(|session| session.id().is_some()) {
-        expire(request, context, settings, Kind::Session);
-    }
-    if remember_cookie_is_ours(request, context, settings) {
-        expire(request, context, settings, Kind::Remember);
-    }
+pub fn destroy(request: Request<'_>, settings: &'static Settings) {
+    wait::run(request, |waiter| end(waiter, settings));
 }
 
-/// Where users are not remembered, a cookie called `remember` may well be the application's.
-fn remember_cookie_is_ours(request: Request<'_>, context: &Context, settings: &Settings) -> bool {
-    match lookup::verify(request, context, settings, Kind::Remember) {
+async fn end(waiter: Waiter, settings: &'static Settings) {
+    let (request, context) = (waiter.request(), waiter.context());
+    let policy = &settings.policy;
+    let remember = lookup::verify(request, context, settings, Kind::Remember);
+    let expire_remember = match &remember {
         Ok(_) => true,
         Err(Refusal::Missing) => false,
+        // Where users are not remembered, a cookie called `remember` may well be the application's.
         Err(_) => !matches!(settings.remember, Remember::Off),
+    };
+    let session = context.session.as_ref();
+    let expire_session = session.is_some_and(|session| session.id().is_some());
+    if let Some(backend) = settings.backend.as_deref() {
+        let metadata: Vec<MetaEntry> = session
+            .map(|session| session.metadata(policy))
+            .unwrap_or_default();
+        let record = session.and_then(|session| session.record_key(policy));
+        let cookie = policy.cookie_name.as_str().to_owned();
+        let of_session = record.map(|key| RecordName { cookie, key });
+        let of_remember = remember
+            .ok()
+            .map(|token| lookup::record_name(settings, Kind::Remember, &token));
+        for record in [of_session, of_remember].into_iter().flatten() {
+            let answer =
+                store::delete(backend, record, metadata.clone(), waiter.request().now()).await;
+            store::note(waiter.request(), backend, &answer);
+            if let Err(error) = answer {
+                return fail(waiter, backend, &error);
+            }
+        }
+    }
+    let (request, context) = (waiter.request(), waiter.context());
+    // A location that an internal redirect leads to may begin another session.
+    context.session = None;
+    if expire_session {
+        expire(request, context, settings, Kind::Session);
+    }
+    if expire_remember {
+        expire(request, context, settings, Kind::Remember);
     }
 }
 

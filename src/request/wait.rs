@@ -1,6 +1,8 @@
 //! Suspending a request until something is done elsewhere, and resuming it.
 
-use core::future::Future;
+use core::future::{Future, poll_fn};
+use core::pin::Pin;
+use core::task::{Poll, Waker};
 use std::time::Duration;
 
 use ngx::ffi::{
@@ -8,10 +10,10 @@ use ngx::ffi::{
     ngx_http_run_posted_requests, ngx_http_test_reading,
 };
 
-use super::context::Context;
+use super::context::{Context, SessionStatus};
 use super::hold;
 use crate::event::{Task, spawn, within};
-use crate::guard::guard_unit;
+use crate::guard::guard;
 use crate::http::Request;
 
 /// No wait of the module is longer; the limit also keeps a worker that quits gracefully alive for the request.
@@ -24,35 +26,58 @@ pub struct Waiting {
     suspended: Vec<*mut ngx_http_request_t>,
 }
 
-/// Runs `work` on the loop. When it is done, `finish` takes its result and suspended requests go on.
+/// A request as the work that it waits for sees it.
 ///
-/// `finish` gets `None` when the work took too long. Returns whether the work is still under way.
-pub fn start<T: 'static>(
-    request: Request<'_>,
-    work: impl Future<Output = T> + 'static,
-    finish: impl FnOnce(Request<'_>, &mut Context, Option<T>) + 'static,
-) -> bool {
-    let main = request.main().as_ptr();
+/// The work is part of the request's context and dropped with it, so while the work runs the request is there.
+#[derive(Clone, Copy)]
+pub struct Waiter(*mut ngx_http_request_t);
+
+impl Waiter {
+    /// The client's request. The lifetime must not cross an `await`: other handlers run meanwhile.
+    pub fn request<'r>(self) -> Request<'r> {
+        // SAFETY: see the type.
+        unsafe { Request::new(self.0) }
+    }
+
+    /// Its context. The lifetime must not cross an `await`.
+    pub fn context<'r>(self) -> &'r mut Context {
+        Context::of(self.request()).expect("work is part of its request's context")
+    }
+}
+
+/// Does `work` for a request. Where it has to wait it is left under way, in `context.waiting`; suspended requests go on
+/// when it is done.
+pub fn run<W: Future<Output = ()> + 'static>(request: Request<'_>, work: impl FnOnce(Waiter) -> W) {
+    let waiter = Waiter(request.main().as_ptr());
+    let mut work = Box::pin(work(waiter));
+    // Most work never waits, and needs neither a task nor a timer.
+    let mut at_once = core::task::Context::from_waker(Waker::noop());
+    if poll(&mut work, &mut at_once).is_ready() {
+        return;
+    }
     let task = spawn(async move {
-        let result = within(LIMIT, work).await.ok();
-        // SAFETY: the task is dropped with the context, which is dropped with the request: while it runs, both live.
-        let request = unsafe { Request::new(main) };
-        // A panic must not leave the request waiting for ever.
-        guard_unit(|| {
-            if let Some(context) = Context::of(request) {
-                finish(request, context, result);
-            }
-        });
-        resume(request);
+        if within(LIMIT, poll_fn(move |context| poll(&mut work, context)))
+            .await
+            .is_err()
+        {
+            waiter.context().found = SessionStatus::Error;
+        }
+        resume(waiter.request());
     });
-    let under_way = !task.is_finished();
-    if let Some(context) = Context::of(request).filter(|_| under_way) {
-        context.waiting = Some(Waiting {
+    if !task.is_finished() {
+        waiter.context().waiting = Some(Waiting {
             task,
             suspended: Vec::new(),
         });
     }
-    under_way
+}
+
+/// A panic ends the work, and must not leave its request waiting for ever.
+fn poll(
+    work: &mut Pin<Box<impl Future<Output = ()>>>,
+    context: &mut core::task::Context<'_>,
+) -> Poll<()> {
+    guard(Poll::Ready(()), || work.as_mut().poll(context))
 }
 
 /// Suspends a request (or subrequest) until the work that is under way is done.

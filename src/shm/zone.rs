@@ -249,6 +249,10 @@ impl Zone {
 
     /// The sessions of a list: key, and Unix seconds of the expiry.
     #[must_use]
+    #[allow(
+        dead_code,
+        reason = "what an operator's view of sessions will be made of"
+    )]
     pub fn list(&self, list: ListId<'_>, now: u64) -> BTreeMap<String, u64> {
         let name = self.declared().names.list(list.cookie, list.entry);
         self.locked(|store| store.list(&name, seconds(now)))
@@ -256,6 +260,10 @@ impl Zone {
 
     /// What the zone holds.
     #[must_use]
+    #[allow(
+        dead_code,
+        reason = "what an operator's view of sessions will be made of"
+    )]
     pub fn usage(&self) -> Usage {
         self.locked(|store| store.usage())
     }

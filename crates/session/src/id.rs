@@ -10,7 +10,7 @@ use crate::base64url;
 pub const ID_SIZE: usize = 32;
 
 /// The id of one token. A save makes a new one, a touch keeps it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId([u8; ID_SIZE]);
 
 impl SessionId {

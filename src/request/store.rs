@@ -1,0 +1,106 @@
+//! What a location's backend is asked, and how its answers are taken.
+
+use session::SessionId;
+use storage::{Deadline, Error, MetaEntry, RecordId, RecordWrite};
+
+use crate::conf::{Backend, Store};
+use crate::event::offload_async;
+use crate::http::Request;
+
+/// A record to read or remove.
+pub struct RecordName {
+    /// The cookie's name.
+    pub cookie: String,
+    /// The storage key.
+    pub key: String,
+}
+
+impl RecordName {
+    pub fn id(&self) -> RecordId<'_> {
+        RecordId {
+            cookie: &self.cookie,
+            key: &self.key,
+        }
+    }
+}
+
+/// The record's value; none when it is not there.
+pub async fn get(
+    backend: &Backend,
+    record: RecordName,
+    now: u64,
+) -> Result<Option<Vec<u8>>, Error> {
+    match &backend.store {
+        Store::Shm(zone) => Ok(zone.get(record.id(), now)),
+        Store::Remote(store) => {
+            let (store, deadline) = (store.clone(), Deadline::after(backend.timeout));
+            offload_async(async move { store.get(record.id(), now, deadline).await })
+                .await
+                .unwrap_or_else(|error| Err(Error::Unavailable(error.to_string())))
+        }
+    }
+}
+
+/// Writes a record.
+pub async fn set(backend: &Backend, write: RecordWrite) -> Result<(), Error> {
+    match &backend.store {
+        Store::Shm(zone) => zone.set(&write),
+        Store::Remote(store) => {
+            let (store, deadline) = (store.clone(), Deadline::after(backend.timeout));
+            offload_async(async move { store.set(&write, deadline).await })
+                .await
+                .unwrap_or_else(|error| Err(Error::Unavailable(error.to_string())))
+        }
+    }
+}
+
+/// Removes a record.
+pub async fn delete(
+    backend: &Backend,
+    record: RecordName,
+    metadata: Vec<MetaEntry>,
+    now: u64,
+) -> Result<(), Error> {
+    match &backend.store {
+        Store::Shm(zone) => {
+            zone.delete(record.id(), &metadata, now);
+            Ok(())
+        }
+        Store::Remote(store) => {
+            let (store, deadline) = (store.clone(), Deadline::after(backend.timeout));
+            offload_async(async move { store.delete(record.id(), &metadata, now, deadline).await })
+                .await
+                .unwrap_or_else(|error| Err(Error::Unavailable(error.to_string())))
+        }
+    }
+}
+
+/// Asks for a record that nobody has.
+pub async fn probe(backend: &Backend) -> Result<(), Error> {
+    let nobody = SessionId::from_random([0; 32]);
+    let record = RecordName {
+        cookie: "session".to_owned(),
+        key: nobody.storage_key(false),
+    };
+    get(backend, record, 0).await.map(drop)
+}
+
+/// One line when an outage begins, one when it is over.
+pub fn note<T>(request: Request<'_>, backend: &Backend, answer: &Result<T, Error>) {
+    match answer {
+        Ok(_) => {
+            if backend.came_up() {
+                request_log!(NOTICE, request, "storage \"{}\" works again", backend.name);
+            }
+        }
+        // The session's fault, not the storage's.
+        Err(error @ Error::TooLarge { .. }) => {
+            request_log!(ERR, request, "storage \"{}\": {error}", backend.name);
+        }
+        Err(error) => {
+            if backend.went_down() {
+                request_log!(ERR, request, "storage \"{}\": {error}", backend.name);
+            }
+        }
+    }
+}
