@@ -13,7 +13,8 @@ packages_of() {
             build) echo nginx nginx-dev ;;
             test)
                 echo libtest-base-perl libhttp-message-perl libio-socket-ssl-perl procps \
-                    python3 python3-cryptography curl openssl nghttp2-client shellcheck
+                    python3 python3-cryptography curl openssl nghttp2-client shellcheck \
+                    redis-server memcached postgresql mariadb-server
                 ;;
             demo) echo curl openssl python3 ;;
             bench) echo wrk python3 procps util-linux ;;
