@@ -1,8 +1,10 @@
 //! Redis and Valkey: one server, a master found by sentinels, or a cluster.
 //!
 //! A worker keeps one connection to each server it needs and sends the commands of all its requests over it; `pool_size` is
-//! never reached. Only commands that lua-resty-session uses as well are sent, and `AUTH`, `SELECT`, `PING`, `ROLE`, `MULTI`,
-//! `EXEC`: a user whose ACL allows the former gets by without `PING`, `ROLE` and `MULTI`.
+//! never reached.
+//!
+//! The user needs the rights that lua-resty-session needs: `GET`, `SET`, `UNLINK`, `EXPIRE`, `TTL`, `ZADD`, `ZREM`, `ZRANGE`,
+//! `ZREMRANGEBYSCORE`, in a cluster `CLUSTER SLOTS` and `ASKING`. `PING`, `MULTI`, `EXEC` and `ROLE` are used where allowed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

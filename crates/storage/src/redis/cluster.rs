@@ -1,6 +1,7 @@
 //! A cluster: each command goes to the node that serves its name, and after it when that has moved.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ pub(super) struct Cluster {
     map: Mutex<Map>,
     /// Held while nodes are asked for the map.
     asking: tokio::sync::Mutex<()>,
+    turn: AtomicUsize,
 }
 
 struct Map {
@@ -72,6 +74,7 @@ impl Cluster {
             settings,
             map: Mutex::new(map),
             asking: tokio::sync::Mutex::default(),
+            turn: AtomicUsize::new(0),
         }
     }
 
@@ -182,7 +185,8 @@ impl Cluster {
         Verdict::Follow
     }
 
-    /// Asks the nodes who serves what, those first to whom there is a connection.
+    /// Asks the nodes who serves what, those first to whom there is a connection, each time another one of them: one may have
+    /// an old map.
     async fn learn(&self, deadline: Deadline) -> Result<(), Error> {
         let Ok(_alone) = timeout_at(deadline.instant().into(), self.asking.lock()).await else {
             return Err(Error::Timeout);
@@ -261,6 +265,8 @@ impl Cluster {
             self.node(seed);
         }
         let mut nodes: Vec<_> = self.lock().nodes.values().cloned().collect();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % nodes.len().max(1);
+        nodes.rotate_left(turn);
         nodes.sort_by_key(|node| !node.link.is_open());
         nodes
     }

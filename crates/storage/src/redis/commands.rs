@@ -16,21 +16,38 @@ use crate::{Error, MetaEntry, RecordId, RecordWrite};
 const LARGEST_VALUE: usize = 512 << 20;
 
 /// Sends the commands at once and answers with a reply to each, which may be the server's error.
+///
+/// A reply that its command cannot have fails the whole: if commands and replies are out of step on a connection, the next
+/// reply is somebody else's record.
 pub(super) async fn run(
     connection: &mut impl ConnectionLike,
     batch: &Pipeline,
 ) -> RedisResult<Vec<Value>> {
     let mut commands = batch.cmd_iter();
-    if let (Some(only), None) = (commands.next(), commands.next()) {
-        return Ok(vec![connection.req_packed_command(only).await?]);
-    }
-    let replies: Vec<Value> = batch.query_async(connection).await?;
-    match replies.len() == batch.len() {
+    let replies = match (commands.next(), commands.next()) {
+        (Some(only), None) => vec![connection.req_packed_command(only).await?],
+        _ => batch.query_async(connection).await?,
+    };
+    let mut pairs = batch.cmd_iter().zip(&replies);
+    match replies.len() == batch.len() && pairs.all(|(command, reply)| fits(command, reply)) {
         true => Ok(replies),
         false => Err(RedisError::from((
             ErrorKind::UnexpectedReturnType,
-            "another number of replies than of commands",
+            "replies that the commands cannot have",
         ))),
+    }
+}
+
+fn fits(command: &Cmd, reply: &Value) -> bool {
+    match (argument(command, 0), reply) {
+        (_, Value::ServerError(_)) => true,
+        (b"PING", Value::SimpleString(text)) => text == "PONG",
+        (_, Value::SimpleString(text)) => text == "QUEUED",
+        (b"GET", reply) => matches!(reply, Value::Nil | Value::BulkString(_)),
+        (b"EXEC" | b"ZRANGE" | b"ROLE" | b"CLUSTER", reply) => matches!(reply, Value::Array(_)),
+        (b"SENTINEL", reply) => matches!(reply, Value::Nil | Value::Array(_)),
+        (b"SET" | b"MULTI" | b"ASKING" | b"AUTH" | b"SELECT", reply) => *reply == Value::Okay,
+        (_, reply) => matches!(reply, Value::Int(_)),
     }
 }
 
@@ -462,6 +479,23 @@ mod tests {
         assert_eq!(expires(-2, -2), [list]);
         assert_eq!(expires(5, 500), [] as [&str; 0]);
         assert_eq!(save.rest_for_lives(&[]).len(), 4);
+    }
+
+    #[test]
+    fn replies_out_of_step_are_noticed() {
+        let reply = |text: &str| ::redis::parse_redis_value(text.as_bytes()).unwrap();
+        for (name, good, wrong) in [
+            ("GET", "$1\r\nx\r\n", "+OK\r\n"),
+            ("SET", "+OK\r\n", "$1\r\nx\r\n"),
+            ("EXPIRE", ":1\r\n", "+OK\r\n"),
+            ("ZADD", "+QUEUED\r\n", "$-1\r\n"),
+            ("ZRANGE", "*0\r\n", ":1\r\n"),
+            ("PING", "+PONG\r\n", "+OK\r\n"),
+            ("GET", "-ERR x\r\n", "+PONG\r\n"),
+        ] {
+            assert!(fits(&cmd(name), &reply(good)), "{name}");
+            assert!(!fits(&cmd(name), &reply(wrong)), "{name}");
+        }
     }
 
     #[test]

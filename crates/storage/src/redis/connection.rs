@@ -101,7 +101,7 @@ impl Connection {
             Ok(connection)
         };
         match timeout_at(deadline.instant().into(), opening).await {
-            Ok(result) => result,
+            Ok(result) => result.map_err(|error| fault::from(server, error)),
             Err(_) => Err(Error::Timeout),
         }
     }
@@ -213,8 +213,9 @@ async fn log_in(connection: &mut impl ConnectionLike, login: &Login) -> Result<(
     for reply in replies.map_err(|error| fault::lost(&error))? {
         match reply {
             // A user who may not PING is known to the server.
-            Value::ServerError(error) if error.code() == "NOPERM" => {}
-            Value::ServerError(error) => return Err(fault::refused_at_login(&error)),
+            Value::ServerError(error) if error.code() != "NOPERM" => {
+                return Err(fault::refused_at_login(&error));
+            }
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! What the client's and the server's errors mean for a session.
 
 use std::error::Error as _;
+use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 
@@ -70,7 +71,7 @@ pub(super) fn lost(error: &RedisError) -> Error {
     }
     match error.kind() {
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
-            Error::BadReply("it is not the Redis protocol, or was cut".to_owned())
+            Error::BadReply("it is not Redis, or was cut off".to_owned())
         }
         _ => Error::Unavailable(error.category().to_owned()),
     }
@@ -82,6 +83,15 @@ fn io_error(error: &RedisError) -> Option<&io::Error> {
     match shared {
         Some(shared) => shared.downcast_ref(),
         None => source.downcast_ref(),
+    }
+}
+
+/// The same, with the one it comes from.
+pub(super) fn from(whom: impl Display, error: Error) -> Error {
+    match error {
+        Error::Unavailable(text) => Error::Unavailable(format!("{whom}: {text}")),
+        Error::Refused(text) => Error::Refused(format!("{whom}: {text}")),
+        other => other,
     }
 }
 

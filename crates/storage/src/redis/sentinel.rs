@@ -128,11 +128,7 @@ impl Sentinels {
 }
 
 fn at_sentinel(error: Error) -> Error {
-    match error {
-        Error::Unavailable(text) => Error::Unavailable(format!("sentinel: {text}")),
-        Error::Refused(text) => Error::Refused(format!("sentinel: {text}")),
-        other => other,
-    }
+    fault::from("sentinel", error)
 }
 
 fn sentinel_command(question: &str, name: &str) -> Cmd {

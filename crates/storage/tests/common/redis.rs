@@ -164,7 +164,29 @@ impl RedisCluster {
             "1000",
             "--cluster-require-full-coverage",
             "no",
+            "--repl-diskless-sync-delay",
+            "0",
         ])
+    }
+
+    /// A further node, which follows one of the masters.
+    pub fn replica_of(&self, master: usize) -> RedisServer {
+        let replica = Self::node();
+        let bus = replica.option("--cluster-port");
+        let () = self.nodes[0].command(&format!("CLUSTER MEET 127.0.0.1 {} {bus}", replica.port));
+        let id = self.nodes[master].id();
+        wait_until("the replica knows its master", || {
+            let nodes: String = replica.command("CLUSTER NODES");
+            nodes.contains(&id) && nodes.matches(" master ").count() >= 3
+        });
+        let () = replica.command(&format!("CLUSTER REPLICATE {id}"));
+        wait_until("the replica follows, and all know it", || {
+            let info: String = replica.command("INFO replication");
+            let is_known =
+                |node: &RedisServer| node.command::<String>("CLUSTER NODES").contains(" slave ");
+            info.contains("master_link_status:up") && self.nodes.iter().all(is_known)
+        });
+        replica
     }
 
     /// The node that serves a name.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use storage::redis::{RedisConfig, Topology};
 
-use crate::common::free_port;
 use crate::common::redis::{RedisCluster, RedisServer};
+use crate::common::{free_port, wait_until};
 use crate::support::{eventually, get, key, kind, open, server, set, single, soon, within};
 
 /// The first node is one that is not there.
@@ -70,6 +70,26 @@ async fn a_server_that_is_no_node_says_so() {
     };
     let error = get(&open(config), &key('k'), soon()).await.unwrap_err();
     assert!(error.to_string().contains("node of a cluster"), "{error}");
+}
+
+#[tokio::test]
+async fn a_replica_takes_over() {
+    let mut cluster = RedisCluster::start();
+    let replica = cluster.replica_of(1);
+    let storage = open(config(&cluster));
+    for key in keys() {
+        set(&storage, &key, "v").await.unwrap();
+    }
+    wait_until("the replica has the records", || {
+        replica.command::<u32>("DBSIZE") == cluster.nodes[1].command::<u32>("DBSIZE")
+    });
+    cluster.nodes[1].stop();
+    // Without waiting for the others' votes.
+    let () = replica.command("CLUSTER FAILOVER TAKEOVER");
+    for key in keys() {
+        let got = eventually(Duration::from_secs(3), || get(&storage, &key, soon())).await;
+        assert_eq!(got.as_deref(), Some("v"));
+    }
 }
 
 /// The slot is moved there and back while its record, and one that comes and goes, are used: `ASK` and `MOVED` are followed.
