@@ -47,6 +47,12 @@ impl Watched {
         });
     }
 
+    fn replica_has(&self, key: &str) {
+        wait_until("the replica has the record", || {
+            self.replica.command(&format!("EXISTS sid:{key}"))
+        });
+    }
+
     /// Master and replica change places, by hand: sentinels would take ten seconds.
     fn swap(&self) {
         let port = self.replica.port;
@@ -86,7 +92,7 @@ async fn a_replica_is_read_and_the_master_asked_after_it() {
         "the master has what the replica has not yet"
     );
 
-    let () = watched.master.command("WAIT 1 1000");
+    watched.replica_has(&key('k'));
     let got = get(&storage, &key('k'), soon()).await.unwrap();
     assert_eq!(got.as_deref(), Some("v"));
     let stats: String = watched.replica.command("INFO commandstats");
@@ -108,7 +114,7 @@ async fn a_failover_is_followed() {
     watched.sentinel_knows_the_replica();
     let storage = open(watched.config(Role::Master));
     set(&storage, &key('k'), "v").await.unwrap();
-    let () = watched.master.command("WAIT 1 1000");
+    watched.replica_has(&key('k'));
     watched.master.stop();
     let start = Instant::now();
     loop {
