@@ -13,6 +13,7 @@ use SessT::Response;
 
 rig 'none';
 timeout 10;
+my $patience = $ENV{TEST_NGINX_USE_VALGRIND} ? 100 : 10;
 own_sections 'slow';    # the block wants keys that take long
 
 my %port = map { $_ => SessT::Room::expand("\$TEST_NGINX_RAND_PORT_$_") } 1 .. 6;
@@ -136,7 +137,7 @@ sub connection {
 
 sub answer {
     my ($socket) = @_;
-    my ($text, $end) = ('', time + ($ENV{TEST_NGINX_USE_VALGRIND} ? 100 : 10));
+    my ($text, $end) = ('', time + $patience);
     while (time < $end) {
         next unless $socket->can('pending') && $socket->pending || IO::Select->new($socket)->can_read(1);
         sysread $socket, $text, 262144, length $text or return $text;
@@ -283,7 +284,7 @@ sub streams {
     my %got;
     for my $server (qw(held straight)) {
         my $urls = join ' ', map { "-o '" . html_dir() . "/$server.$_' 'https://127.0.0.1:$h2_port{$server}$paths[$_]'" } 0 .. $#paths;
-        my $codes = `curl --silent --no-progress-meter --insecure --http2 --parallel --max-time 10 --write-out '%{url_effective} %{http_code} %{size_download}\\n' $urls`;
+        my $codes = `curl --silent --no-progress-meter --insecure --http2 --parallel --max-time $patience --write-out '%{url_effective} %{http_code} %{size_download}\\n' $urls`;
         $codes =~ s{^https://[^/]*}{}mg;
         $got{$server} = join "\n", sort split /\n/, $codes;
         $got{$server} .= "\n" . join "\n", map { SessT::Room::slurp(html_dir() . "/$server.$_") // '' } 0 .. $#paths;

@@ -359,3 +359,25 @@ location = /x { set $session_id x; return 204; }
 --- must_die
 --- error_log
 the duplicate "session_id" variable
+
+=== a line break in the data never becomes one in a header
+--- cookie_jar
+--- config
+location = /hdr  { add_header X-V "[$session_data_k]" always; add_header X-J "$session_json" always; return 302 "/x?$session_data_k"; }
+location = /up   { proxy_set_header X-V "[$session_data_k]"; session_map_header X-K k; session_map_header X-O o; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /deep { add_header X-V "[$session_data_k__a]" always; return 204; }
+--- request eval
+['GET /js?v="a\r\nX-Evil:1"', "GET /hdr", "GET /up", 'GET /js?v="a\nX-Evil:1"', "GET /hdr", "GET /up", 'GET /js?v={"a":"a\rX-Evil:1"}', "GET /hdr",
+    "GET /deep", 'GET /js?v="a\u0000b"', "GET /up"]
+--- error_code eval
+[204, 302, 200, 204, 302, 200, 204, 302, 204, 204, 200]
+--- check eval
+my $clean = sub { $_[0]{head} =~ s/\r\n//gr !~ /[\r\n\0]/ && !defined $_[0]->header('X-Evil') or $_[0]{head} };
+[undef, $clean, undef, undef, $clean, undef, undef, $clean, $clean, undef, undef]
+--- upstream_json eval
+my $clean = sub {
+    my ($up) = @_;
+    return 'X-Evil' if defined $up->header('X-Evil');
+    !grep { $_->[1] =~ /[\r\n\0]/ } @{ $up->{headers} } or 'a control character';
+};
+[undef, undef, $clean, undef, undef, $clean, (undef) x 4, $clean]
