@@ -8,6 +8,7 @@ use Socket qw(SOL_SOCKET SO_LINGER);
 use Time::HiRes qw(sleep time);
 
 rig 'B2';
+timeout 30;
 workers(1);    # the requests beside a stretched key go to the very worker that stretches it
 
 add_block_preprocessor(sub {
@@ -471,7 +472,9 @@ session_remember_safety "Very High";
 location = /in/proxy  { session_set user ann; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
 location = /in/return { session_set user ann; return 200 "hello"; }
 --- init
+my $start = time;
 my ($cookie) = answer(connection(get('/in/return'))) =~ /^Set-Cookie: (remember=[^;]+)/m;
+$main::alone = time - $start;
 for my $request ((get('/in/proxy')) x 6, get('/in/return'), get('/show', $cookie), "HEAD /in/return HTTP/1.0\n\n",
     "POST /in/proxy HTTP/1.1\nHost: x\nContent-Length: 100\n\nhalf") {
     my $socket = connection($request);
@@ -482,9 +485,10 @@ for my $request ((get('/in/proxy')) x 6, get('/in/return'), get('/show', $cookie
     sleep 0.02;
     close $reset;
 }
---- timeout: 5
 --- request eval
 ["GET /plain", "GET /set?u=ann"]
+--- check eval
+[undef, sub { $_[0]{seconds} < 5 * $main::alone + 1 or "$_[0]{seconds} s, alone $main::alone s" }]
 
 === R8: a reload while a key is stretched: the response arrives
 --- config
