@@ -398,6 +398,7 @@ like answer(connection('held', request(GET => '/200'))), qr/some text\z/, 'other
 --- init
 for my $tls (0, 1) {
     my @waiting = map { connection('held', request(GET => $_), tls => $tls) } qw(/200 /large /ssi?x=1 /404 /204) x 2;
+    sleep 0.1;    # until all were read: what nginx has only accepted it may close
     kill HUP => master();
     my @got = map { answer($_) } @waiting;
     is scalar(grep { /^Set-Cookie: remember=/m } @got), 10, 'reload: all responses arrive';
@@ -409,7 +410,7 @@ for my $tls (0, 1) {
 --- check eval
 sub {
     my @waiting = map { connection('held', request(GET => $_)) } qw(/200 /large /ssi?x=1 /404 /204) x 2;
-    sleep 0.05;
+    sleep 0.1;
     kill QUIT => master();
     my @got = map { answer($_) } @waiting;
     is scalar(grep { /^Set-Cookie: remember=/m } @got), 10, 'quit: all responses arrive';
