@@ -1,5 +1,8 @@
 //! A server that gives one answer, whatever it is asked.
 
+// Each test file uses some of it.
+#![allow(dead_code)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
