@@ -175,7 +175,7 @@ sub check_documented () {
     my @headings = $readme =~ /^#### (session\w*)$/mg;
     is_deeply([sort @headings], [directives()], 'README.md documents the directives of the module, and no others');
     for my $name (@headings) {
-        like($readme, qr/^#### $name\n\n```\nSyntax:  \Q$name\E .*;\n(?: +\Q$name\E .*;\n)*Default: .+\nContext: .+\n```\n\n\S/m,
+        like($readme, qr/^#### $name\n\n```\nSyntax:  \Q$name\E .*[;}]\n(?: +\Q$name\E .*[;}]\n)*Default: .+\nContext: .+\n```\n\n\S/m,
             "$name has syntax, default, context and a text");
     }
     my @rows = $readme =~ /^\| `\$(session_\w+)`/mg;
