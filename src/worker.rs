@@ -16,8 +16,8 @@ use crate::module;
 use crate::request::probe;
 
 /// How often expired files are looked for, and how many names are looked at a time.
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
-const SWEEP_BUDGET: usize = 2_000;
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const SWEEP_BUDGET: usize = 500;
 
 /// Starts a worker's own work. Cache helpers and the master have none.
 ///

@@ -3,13 +3,17 @@
 use core::cell::Cell;
 use core::ffi::{c_char, c_void};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
-use ngx::ffi::{ngx_command_t, ngx_conf_parse, ngx_conf_t};
+use ngx::ffi::{
+    NGX_OK, ngx_add_path, ngx_command_t, ngx_conf_parse, ngx_conf_t, ngx_int_t, ngx_path_t,
+    ngx_pcalloc, ngx_str_t,
+};
 use storage::config::Secret;
 use storage::dshm::{Dshm, DshmConfig};
 use storage::file::{File, FileConfig};
@@ -562,6 +566,8 @@ pub fn backend(_level: &mut Directives, args: &Arguments) -> Result<(), ConfErro
             Store::Shm(zone.map_err(|error| ConfError::wrong(error.to_string()))?)
         }
         Kind::File => {
+            // SAFETY: as above.
+            unsafe { add_path(cf, &lines) }?;
             let store = lines.files()?;
             files = Some(store.clone());
             Store::Remote(store)
@@ -577,6 +583,35 @@ pub fn backend(_level: &mut Directives, args: &Arguments) -> Result<(), ConfErro
         down: Cell::new(false),
     }));
     Ok(())
+}
+
+/// Lets nginx make the folder at start, and give it to the workers' user.
+///
+/// # Safety
+///
+/// `cf` is live.
+unsafe fn add_path(cf: *mut ngx_conf_t, lines: &Lines) -> Result<(), ConfError> {
+    let Some((folder, _)) = &lines.path else {
+        return Ok(());
+    };
+    let bytes = folder.as_os_str().as_bytes();
+    let name = bytes.strip_suffix(b"/").unwrap_or(bytes);
+    // SAFETY: by contract; nginx keeps the zeroed structure and the name, both in the configuration's pool.
+    unsafe {
+        let mut path = ngx_pcalloc((*cf).pool, size_of::<ngx_path_t>()).cast::<ngx_path_t>();
+        let Some(name) = ngx_str_t::from_bytes((*cf).pool, name).filter(|_| !path.is_null()) else {
+            return Err(ConfError::Logged);
+        };
+        (*path).name = name;
+        if let Some(file) = (*cf).conf_file.as_ref() {
+            (*path).conf_file = file.file.name.data;
+            (*path).line = file.line;
+        }
+        match ngx_add_path(cf, &mut path) {
+            rc if rc == NGX_OK as ngx_int_t => Ok(()),
+            _ => Err(ConfError::Logged),
+        }
+    }
 }
 
 /// Lets nginx read the block's lines and hands each to `lines`.
