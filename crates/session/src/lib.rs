@@ -25,6 +25,7 @@ pub mod refusal;
 pub mod session;
 pub mod token;
 pub mod ttl;
+mod wiped;
 
 pub use binding::{Bind, Binding};
 pub use chunks::chunk_names;

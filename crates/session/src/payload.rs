@@ -6,19 +6,19 @@ use flate2::Compression;
 use flate2::bufread::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use serde_json::Value;
-use zeroize::Zeroizing;
 
 use crate::entry::{self, Entry, Stored};
 use crate::policy::{Place, Policy};
 use crate::refusal::ContentError;
 use crate::session::SaveError;
+use crate::wiped::Wiped;
 
 /// Levels of objects and lists that an audience's data may have. A reader stops at 128 in all.
 pub const MAX_DEPTH: usize = 100;
 
 /// A plaintext, and whether it is deflated.
 pub(crate) struct Plain {
-    pub bytes: Zeroizing<Vec<u8>>,
+    pub bytes: Wiped,
     pub deflated: bool,
 }
 
@@ -31,9 +31,9 @@ pub(crate) fn write(entries: Vec<&Entry>, p: &Policy) -> Result<Plain, SaveError
     {
         return Err(SaveError::TooDeep);
     }
-    let mut json = Zeroizing::new(Vec::with_capacity(256));
+    let mut json = Wiped::with_capacity(256);
     serde_json::to_writer(
-        &mut *json,
+        &mut json,
         &Stored {
             entries,
             place: p.place,
@@ -83,23 +83,23 @@ fn is_deeper(value: &Value, levels: usize) -> bool {
     }
 }
 
-fn deflate(json: &[u8]) -> Result<Zeroizing<Vec<u8>>, SaveError> {
+fn deflate(json: &[u8]) -> Result<Wiped, SaveError> {
     let mut encoder =
         DeflateEncoder::new(Vec::with_capacity(json.len() / 2), Compression::default());
     encoder
         .write_all(json)
         .and_then(|()| encoder.finish())
-        .map(Zeroizing::new)
+        .map(Wiped::from)
         .map_err(SaveError::Deflate)
 }
 
 /// Stops just above `limit`, so that a few bytes cannot become gigabytes.
-fn inflate(bytes: &[u8], limit: usize) -> Result<Zeroizing<Vec<u8>>, ContentError> {
-    let mut json = Zeroizing::new(Vec::with_capacity((bytes.len() * 4).min(limit)));
+fn inflate(bytes: &[u8], limit: usize) -> Result<Wiped, ContentError> {
+    let mut json = Wiped::with_capacity((bytes.len() * 4).min(limit));
     let stop = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     DeflateDecoder::new(bytes)
         .take(stop)
-        .read_to_end(&mut json)
+        .read_to_end(json.unfilled())
         .map_err(|_| ContentError::Inflate)?;
     Ok(json)
 }

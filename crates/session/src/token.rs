@@ -4,8 +4,6 @@
 
 use std::fmt;
 
-use zeroize::Zeroizing;
-
 use crate::base64url;
 use crate::binding::Binding;
 use crate::chunks::{Split, chunk_name};
@@ -19,6 +17,7 @@ use crate::record::{Record, RecordError};
 use crate::refusal::{ContentError, FormatError, Refusal};
 use crate::session::{Session, StoredToken};
 use crate::ttl::{elapsed, is_over};
+use crate::wiped::Wiped;
 
 pub use crate::policy::Kind;
 
@@ -348,7 +347,7 @@ fn open_pieces(
 }
 
 fn decrypt(header: &Header, key: &CipherKey, bytes: Vec<u8>) -> Option<Plain> {
-    let mut bytes = Zeroizing::new(bytes);
+    let mut bytes = Wiped::from(bytes);
     let deflated = header.flags.contains(Flags::DEFLATE);
     let is_authentic = key.decrypt(&header.build()[..AAD_SIZE], &mut bytes, &header.tag);
     is_authentic.then_some(Plain { bytes, deflated })

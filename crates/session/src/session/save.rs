@@ -212,7 +212,7 @@ impl Session {
         Ok(StoredToken {
             header,
             key: KeyIndex::CURRENT,
-            payload: base64url::encode(&plain.bytes),
+            payload: base64url::encode(plain.bytes.as_slice()),
         })
     }
 
