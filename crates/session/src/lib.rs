@@ -17,6 +17,7 @@ mod entry;
 pub mod header;
 pub mod id;
 pub mod keys;
+mod lazy;
 pub mod metadata;
 pub mod payload;
 pub mod policy;

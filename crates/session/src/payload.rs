@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use flate2::Compression;
 use flate2::bufread::DeflateDecoder;
 use flate2::write::DeflateEncoder;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::entry::{self, Entry, Stored};
 use crate::policy::{Place, Policy};
@@ -26,19 +26,13 @@ pub(crate) struct Plain {
 pub(crate) fn write(entries: Vec<&Entry>, p: &Policy) -> Result<Plain, SaveError> {
     if entries
         .iter()
-        .flat_map(|e| e.data.values().chain(e.info.values()))
+        .flat_map(|entry| entry.changed().flat_map(Map::values))
         .any(|v| is_deeper(v, MAX_DEPTH - 1))
     {
         return Err(SaveError::TooDeep);
     }
-    let mut json = Wiped::with_capacity(256);
-    serde_json::to_writer(
-        &mut json,
-        &Stored {
-            entries,
-            place: p.place,
-        },
-    )?;
+    let place = p.place;
+    let json = Stored { entries, place }.to_json()?;
     if json.len() > p.max_data {
         return Err(SaveError::TooLarge {
             size: json.len(),

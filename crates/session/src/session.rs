@@ -159,7 +159,7 @@ impl Session {
                 let own = info
                     .and_then(|info| info.get(self.audience()))
                     .and_then(Value::as_object);
-                self.entry.info = own.cloned().unwrap_or_default();
+                self.entry.info = own.cloned().unwrap_or_default().into();
             }
         }
         self.others = entries;
@@ -222,7 +222,7 @@ impl Session {
 
     /// Removes all data of this audience, but not its info; true when there was some.
     pub fn clear(&mut self) -> bool {
-        self.edit(|entry| !std::mem::take(&mut entry.data).is_empty())
+        self.edit(|entry| !std::mem::take(&mut *entry.data).is_empty())
     }
 
     /// Sets or removes the subject; true when that changed something.
@@ -254,7 +254,7 @@ impl Session {
     /// This audience's info store, none when it is empty.
     #[must_use]
     pub fn info_map(&self) -> Option<&Map<String, Value>> {
-        Some(&self.entry.info).filter(|info| !info.is_empty())
+        Some(&*self.entry.info).filter(|info| !info.is_empty())
     }
 
     /// Stores info; true when that changed something. A session that is neither stored nor about to be has no info store:
@@ -469,7 +469,7 @@ fn distribute_info(entries: &mut [Entry], info: &Map<String, Value>) {
     for (audience, values) in info {
         let entry = entries.iter_mut().find(|entry| entry.is_of(audience));
         if let (Some(entry), Value::Object(values)) = (entry, values) {
-            entry.info.clone_from(values);
+            entry.info = values.clone().into();
         }
     }
 }
@@ -500,11 +500,9 @@ mod tests {
 
     fn stored(session: &Session) -> String {
         let entries = session.entries().collect();
-        serde_json::to_string(&entry::Stored {
-            entries,
-            place: Place::Cookie,
-        })
-        .unwrap()
+        let place = Place::Cookie;
+        let json = entry::Stored { entries, place }.to_json().unwrap();
+        String::from_utf8(json.to_vec()).unwrap()
     }
 
     #[test]
