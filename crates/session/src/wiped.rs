@@ -17,21 +17,32 @@ impl Wiped {
     }
 
     /// Room for `more` bytes, in a new allocation when there is too little: the old one is wiped, which `Vec` would not do.
+    #[inline]
     pub fn reserve(&mut self, more: usize) {
-        if more <= self.room() {
-            return;
+        if more > self.room() {
+            self.grow(more);
         }
-        let capacity = (self.len() + more).max(self.0.capacity() * 2);
+    }
+
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        self.grow_to((self.0.len() + more).max(self.0.capacity() * 2));
+    }
+
+    /// A capacity of `capacity`, which must not be smaller than the length.
+    pub fn grow_to(&mut self, capacity: usize) {
         let mut larger = Self::with_capacity(capacity);
         larger.0.extend_from_slice(&self.0);
         std::mem::swap(self, &mut larger);
     }
 
     /// Bytes that still fit.
+    #[inline]
     pub fn room(&self) -> usize {
         self.0.capacity() - self.0.len()
     }
 
+    #[inline]
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
         self.reserve(bytes.len());
         self.0.extend_from_slice(bytes);
@@ -75,11 +86,13 @@ impl DerefMut for Wiped {
 }
 
 impl io::Write for Wiped {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
+    #[inline]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.extend_from_slice(bytes);
         Ok(())

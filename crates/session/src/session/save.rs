@@ -51,7 +51,7 @@ pub enum SaveError {
     /// The data cannot be written as JSON.
     #[error("the session's data cannot be written as JSON")]
     Encode(#[from] serde_json::Error),
-    /// Deflating failed.
+    /// Deflating failed. Not answered any more: the data is kept as it is then.
     #[error("the session's data cannot be deflated")]
     Deflate(#[source] std::io::Error),
     /// The clock is at a time, or so far from the session's creation, that a token cannot express.
