@@ -10,7 +10,7 @@ use crate::cookie::Cookie;
 use crate::entry::Entry;
 use crate::header::{Flags, Header, MAX_IDLING_OFFSET};
 use crate::id::SessionId;
-use crate::keys::KeyIndex;
+use crate::keys::{KeyIndex, MacKey};
 use crate::metadata::MetaEntry;
 use crate::policy::{Kind, Place, Policy, Renew};
 use crate::refusal::ContentError;
@@ -62,6 +62,7 @@ pub enum Logout {
 pub(crate) struct StoredToken {
     pub header: Header,
     pub key: KeyIndex,
+    pub mac_key: MacKey,
     /// All of the payload's text; empty for a remember token that was only verified.
     pub payload: String,
 }
@@ -357,17 +358,19 @@ impl Session {
         let offset =
             u32::try_from(elapsed(header.saved(), now).max(0)).unwrap_or(MAX_IDLING_OFFSET);
         header.idling_offset = offset.min(MAX_IDLING_OFFSET);
-        header.mac = binding.mac(&p.keys, token.key, header);
-        let name = p.cookie_name.as_str();
-        let mut value = token.text(Place::Server);
-        if p.place == Place::Cookie {
-            let first = Split::new(name.len(), token.payload.len())
-                .map_or(token.payload.len(), |split| split.first());
-            value.push_str(&token.payload[..first]);
+        if !p.keys.made(&token.mac_key) {
+            token.mac_key = p.keys.mac_key(token.key, &header.id);
         }
+        header.mac = binding.mac(&token.mac_key, header);
+        let name = p.cookie_name.as_str();
+        let first = match p.place {
+            Place::Server => 0,
+            Place::Cookie => Split::new(name.len(), token.payload.len())
+                .map_or(token.payload.len(), |split| split.first()),
+        };
         Ok(Cookie {
             name: name.to_owned(),
-            value,
+            value: token.start(first),
         })
     }
 
@@ -455,11 +458,17 @@ impl fmt::Debug for Session {
 
 impl StoredToken {
     fn text(&self, place: Place) -> String {
-        let mut text = String::with_capacity(header::HEADER_TEXT_SIZE + self.payload.len());
+        self.start(match place {
+            Place::Server => 0,
+            Place::Cookie => self.payload.len(),
+        })
+    }
+
+    /// The header and that much of the payload.
+    fn start(&self, payload: usize) -> String {
+        let mut text = String::with_capacity(header::HEADER_TEXT_SIZE + payload);
         base64url::encode_onto(&self.header.build(), &mut text);
-        if place == Place::Cookie {
-            text.push_str(&self.payload);
-        }
+        text.push_str(&self.payload[..payload]);
         text
     }
 }
