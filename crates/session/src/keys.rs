@@ -152,7 +152,7 @@ impl KeyRing {
         let key = self.key(k).expand::<32>(AUTHENTICATION, id);
         MacKey {
             ring: self.number,
-            keyed: keyed(key.as_slice()),
+            keyed: Box::new(keyed(key.as_slice())),
         }
     }
 
@@ -177,21 +177,22 @@ impl fmt::Debug for KeyRing {
 #[derive(Clone)]
 pub(crate) struct MacKey {
     ring: u64,
-    keyed: Hmac<Sha256>,
+    // In one place however often a token moves: a move leaves a copy behind, and this is two hundred bytes.
+    keyed: Box<Hmac<Sha256>>,
 }
 
 impl MacKey {
     /// A MAC to be fed with the message.
     pub fn mac(&self) -> Hmac<Sha256> {
-        self.keyed.clone()
+        Hmac::clone(&self.keyed)
     }
 }
 
 impl Drop for MacKey {
     fn drop(&mut self) {
         static BLANK: LazyLock<Hmac<Sha256>> = LazyLock::new(|| keyed(&[]));
-        self.keyed.clone_from(&BLANK);
-        optimization_barrier(self);
+        Hmac::clone_from(&mut self.keyed, &BLANK);
+        optimization_barrier(&*self.keyed);
     }
 }
 

@@ -198,3 +198,25 @@ impl<'de> Deserialize<'de> for Key {
         deserializer.deserialize_str(AnyKey)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_can_be_shared_between_threads() {
+        fn shared<T: Send + Sync + std::panic::RefUnwindSafe>() {}
+        shared::<crate::Session>();
+        shared::<crate::Token>();
+    }
+
+    #[test]
+    fn a_change_forgets_the_text_and_reading_does_not() {
+        let mut map = LazyMap::new(Text::new(br#"{"a":1,"a":2}"#), |map| map);
+        assert_eq!(map["a"], 2);
+        assert!(map.text().is_some());
+        map.insert("b".into(), Value::Null);
+        assert!(map.text().is_none());
+        assert_eq!(map.len(), 2);
+    }
+}
