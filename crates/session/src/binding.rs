@@ -6,7 +6,7 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
 use crate::header::{Flags, Header, MACED_SIZE};
-use crate::keys::{KeyIndex, KeyRing};
+use crate::keys::{KeyIndex, KeyRing, MacKey};
 
 /// What the configuration binds tokens to (`session_bind`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,25 +59,26 @@ pub struct Binding<'a> {
 }
 
 impl Binding<'_> {
-    /// The first half of the MAC that belongs into `header` under key `k`.
-    pub(crate) fn mac(&self, keys: &KeyRing, k: KeyIndex, header: &Header) -> [u8; 16] {
-        let mac = self.fed(keys, k, header).finalize().into_bytes();
+    /// The first half of the MAC that belongs into `header`, whose id's key is `key`.
+    pub(crate) fn mac(&self, key: &MacKey, header: &Header) -> [u8; 16] {
+        let mac = self.fed(key, header).finalize().into_bytes();
         let mut half = [0; 16];
         half.copy_from_slice(&mac[..16]);
         half
     }
 
     /// The key that made the header's MAC, compared in constant time.
-    pub(crate) fn verify(&self, keys: &KeyRing, header: &Header) -> Option<KeyIndex> {
-        keys.indices().find(|&k| {
-            self.fed(keys, k, header)
-                .verify_truncated_left(&header.mac)
-                .is_ok()
+    pub(crate) fn verify(&self, keys: &KeyRing, header: &Header) -> Option<(KeyIndex, MacKey)> {
+        keys.indices().find_map(|k| {
+            let key = keys.mac_key(k, &header.id);
+            let mac = self.fed(&key, header);
+            let is_its = mac.verify_truncated_left(&header.mac).is_ok();
+            is_its.then_some((k, key))
         })
     }
 
-    fn fed(&self, keys: &KeyRing, k: KeyIndex, header: &Header) -> Hmac<Sha256> {
-        let mut mac = keys.mac(k, &header.id);
+    fn fed(&self, key: &MacKey, header: &Header) -> Hmac<Sha256> {
+        let mut mac = key.mac();
         mac.update(&header.build()[..MACED_SIZE]);
         if let Some(digest) = self.joined(header.flags) {
             mac.update(b"#");

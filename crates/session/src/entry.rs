@@ -1,22 +1,39 @@
 //! The plaintext of a token: one entry for each audience, as JSON `[[data, audience, subject], …]`.
 
-use std::fmt;
-
-use serde::de::{self, Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde::de::{self, Deserialize, Deserializer, IgnoredAny};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
+use crate::lazy::{LazyMap, Scan, Text, is_marked};
+use crate::payload::MAX_DEPTH;
 use crate::policy::Place;
+use crate::wiped::Wiped;
+
+/// Levels of objects and lists that data may have when it is read: the parser stops at the 128th, and the data is within two.
+const MAX_DEPTH_READ: usize = 125;
 
 /// What one audience keeps in a session.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Entry {
-    pub data: Map<String, Value>,
-    pub info: Map<String, Value>,
+    pub data: LazyMap,
+    pub info: LazyMap,
     pub audience: Option<String>,
     pub subject: Option<String>,
     /// Data that is no object, as a foreign program may have left it for its own audience; kept as it is.
-    pub foreign: Option<Value>,
+    pub foreign: Option<Text>,
+    origin: Origin,
+}
+
+/// What the text of an entry's data holds.
+#[derive(Default, Clone, Copy, PartialEq)]
+enum Origin {
+    /// There is no text.
+    #[default]
+    None,
+    /// The data, as it is.
+    Data(Place),
+    /// Info among the data, or keys of data that are escaped.
+    DataAndInfo,
 }
 
 impl Entry {
@@ -32,34 +49,171 @@ impl Entry {
         self.audience.as_deref() == Some(audience)
     }
 
-    /// With cookie storage info lives among the data: `@key` is info, and data keys that look like that are escaped by `$`.
-    pub fn split_info(&mut self) {
-        if !self.data.keys().any(|key| is_marked(key)) {
-            return;
+    /// The maps that may have been changed since the entry was read.
+    pub fn changed(&self) -> impl Iterator<Item = &Map<String, Value>> {
+        [&self.data, &self.info]
+            .into_iter()
+            .filter(|map| map.text().is_none())
+            .map(|map| &**map)
+    }
+
+    /// The first element of an entry, which is `json`.
+    fn set_data(
+        &mut self,
+        json: &[u8],
+        scan: &Scan,
+        place: Place,
+    ) -> Result<(), serde_json::Error> {
+        match json.first() {
+            Some(b'{') if scan.levels > MAX_DEPTH => {
+                let (data, info) = split_info(serde_json::from_slice(json)?, place);
+                (self.data, self.info) = (data.into(), info.into());
+            }
+            Some(b'{') if place == Place::Cookie && scan.has_marked => {
+                self.origin = Origin::DataAndInfo;
+                self.data = LazyMap::new(Text::new(json), |map| split_info(map, Place::Cookie).0);
+                self.info = LazyMap::new(Text::new(json), |map| split_info(map, Place::Cookie).1);
+            }
+            Some(b'{') => {
+                self.origin = Origin::Data(place);
+                self.data = LazyMap::new(Text::new(json), |map| map);
+            }
+            // An empty table of Lua may be written as an empty list.
+            Some(b'[') if scan.is_empty => {}
+            _ => self.foreign = Some(Text::new(json)),
         }
-        for (key, value) in std::mem::take(&mut self.data) {
-            match key.strip_prefix('@') {
-                Some(info) => self.info.insert(info.to_owned(), value),
-                None if is_marked(&key) => self.data.insert(key[1..].to_owned(), value),
-                None => self.data.insert(key, value),
-            };
+        Ok(())
+    }
+
+    /// The text that the entry's data came as, if that is what `place` is to store.
+    fn text(&self, place: Place) -> Option<&Text> {
+        if self.foreign.is_some() {
+            return self.foreign.as_ref();
         }
+        let is_the_same = match (self.origin, place) {
+            (Origin::Data(Place::Server), Place::Server) => true,
+            (Origin::Data(Place::Cookie), Place::Cookie) => self.info.is_empty(),
+            (Origin::DataAndInfo, Place::Cookie) => self.info.text().is_some(),
+            _ => false,
+        };
+        self.data.text().filter(|_| is_the_same)
     }
 }
 
-/// Any number of `$`, then `@`. Such a data key gains one `$` when stored and loses it when read; so `@k` is stored as `$@k`,
-/// and a key that was `$@k` already stays apart from it.
-fn is_marked(key: &str) -> bool {
-    key.trim_start_matches('$').starts_with('@')
+/// Data and info of a stored object. With cookie storage info lives among the data: `@key` is info, and data keys that look
+/// like that are escaped by `$`: `@k` is stored as `$@k`, and a key that was `$@k` already stays apart from it.
+fn split_info(
+    stored: Map<String, Value>,
+    place: Place,
+) -> (Map<String, Value>, Map<String, Value>) {
+    if place == Place::Server || !stored.keys().any(|key| is_marked(key)) {
+        return (stored, Map::new());
+    }
+    let (mut data, mut info) = (Map::new(), Map::new());
+    for (key, value) in stored {
+        match key.strip_prefix('@') {
+            Some(key) => info.insert(key.to_owned(), value),
+            None if is_marked(&key) => data.insert(key[1..].to_owned(), value),
+            None => data.insert(key, value),
+        };
+    }
+    (data, info)
 }
 
-/// Reads the entries of a payload, with `split_info` done where it is due.
+/// Reads the entries of a payload. All of it is checked, but what the audiences keep is parsed when it is asked for.
 pub(crate) fn parse(json: &[u8], place: Place) -> Result<Vec<Entry>, serde_json::Error> {
-    let Entries(mut entries) = serde_json::from_slice(json)?;
-    if place == Place::Cookie {
-        entries.iter_mut().for_each(Entry::split_info);
+    let mut reader = Reader { json, at: 0 };
+    let mut entries = Vec::with_capacity(1);
+    reader.list(|reader| {
+        entries.push(reader.entry(place)?);
+        Ok(())
+    })?;
+    match reader.peek() {
+        None => Ok(entries),
+        Some(_) => Err(malformed()),
     }
-    Ok(entries)
+}
+
+/// Walks through a payload's outer lists; what is in them is left to the JSON parser.
+struct Reader<'a> {
+    json: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn entry(&mut self, place: Place) -> Result<Entry, serde_json::Error> {
+        let mut entry = Entry::default();
+        let mut elements = 0;
+        self.list(|reader| {
+            elements += 1;
+            match elements {
+                1 => {
+                    let (scan, text) = reader.value::<Scan>()?;
+                    if scan.levels > MAX_DEPTH_READ {
+                        return Err(malformed());
+                    }
+                    entry.set_data(text, &scan, place)?;
+                }
+                2 => entry.audience = reader.value::<Name>()?.0.0,
+                3 => entry.subject = reader.value::<Name>()?.0.0,
+                _ => drop(reader.value::<IgnoredAny>()?),
+            }
+            Ok(())
+        })?;
+        if elements == 0 {
+            return Err(malformed());
+        }
+        Ok(entry)
+    }
+
+    /// A list, for each element of which `element` reads on.
+    fn list(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<(), serde_json::Error>,
+    ) -> Result<(), serde_json::Error> {
+        self.expect(b'[')?;
+        if self.peek() == Some(b']') {
+            return self.expect(b']');
+        }
+        loop {
+            element(self)?;
+            if self.peek() != Some(b',') {
+                return self.expect(b']');
+            }
+            self.expect(b',')?;
+        }
+    }
+
+    /// A value, and the text of it.
+    fn value<T: Deserialize<'a>>(&mut self) -> Result<(T, &'a [u8]), serde_json::Error> {
+        self.peek();
+        let rest = &self.json[self.at..];
+        let mut values = serde_json::Deserializer::from_slice(rest).into_iter();
+        let value = values.next().ok_or_else(malformed)??;
+        let length = values.byte_offset();
+        self.at += length;
+        Ok((value, &rest[..length]))
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), serde_json::Error> {
+        if self.peek() != Some(byte) {
+            return Err(malformed());
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// The next byte that is no white space.
+    fn peek(&mut self) -> Option<u8> {
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.json.get(self.at) {
+            self.at += 1;
+        }
+        self.json.get(self.at).copied()
+    }
+}
+
+fn malformed() -> serde_json::Error {
+    de::Error::custom("it is not a list of [data, audience, subject]")
 }
 
 /// Entries in the order and form in which they are stored.
@@ -68,40 +222,53 @@ pub(crate) struct Stored<'a> {
     pub place: Place,
 }
 
-impl Serialize for Stored<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.entries.len()))?;
-        for entry in &self.entries {
-            let data = StoredData {
-                entry,
-                place: self.place,
-            };
-            match &entry.subject {
-                Some(subject) => list.serialize_element(&(data, &entry.audience, subject))?,
-                None => list.serialize_element(&(data, &entry.audience))?,
+impl Stored<'_> {
+    /// The payload. What was not changed is written as it came.
+    pub fn to_json(&self) -> Result<Wiped, serde_json::Error> {
+        let texts = self.entries.iter().filter_map(|e| e.text(self.place));
+        let size = texts.map(|text| text.as_bytes().len()).sum::<usize>();
+        let mut json = Wiped::with_capacity(256 + size);
+        json.extend_from_slice(b"[");
+        for (number, entry) in self.entries.iter().enumerate() {
+            json.extend_from_slice(if number == 0 { b"[" } else { b",[" });
+            match entry.text(self.place) {
+                Some(text) => json.extend_from_slice(text.as_bytes()),
+                None => serde_json::to_writer(&mut json, &StoredData::new(entry, self.place))?,
             }
+            for name in std::iter::once(&entry.audience)
+                .chain(entry.subject.is_some().then_some(&entry.subject))
+            {
+                json.extend_from_slice(b",");
+                serde_json::to_writer(&mut json, name)?;
+            }
+            json.extend_from_slice(b"]");
         }
-        list.end()
+        json.extend_from_slice(b"]");
+        Ok(json)
     }
 }
 
+/// Data, and in a cookie info, of an entry that is no text any more.
 struct StoredData<'a> {
-    entry: &'a Entry,
+    data: &'a Map<String, Value>,
+    info: &'a Map<String, Value>,
     place: Place,
+}
+
+impl<'a> StoredData<'a> {
+    fn new(entry: &'a Entry, place: Place) -> Self {
+        Self {
+            data: &entry.data,
+            info: &entry.info,
+            place,
+        }
+    }
 }
 
 impl Serialize for StoredData<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Entry {
-            data,
-            info,
-            foreign,
-            ..
-        } = self.entry;
-        if let Some(foreign) = foreign {
-            return foreign.serialize(serializer);
-        }
-        if self.place == Place::Server {
+        let Self { data, info, place } = *self;
+        if place == Place::Server {
             return data.serialize(serializer);
         }
         let mut map = serializer.serialize_map(Some(data.len() + info.len()))?;
@@ -119,65 +286,10 @@ impl Serialize for StoredData<'_> {
     }
 }
 
-struct Entries(Vec<Entry>);
-
-impl<'de> Deserialize<'de> for Entries {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Shape;
-        impl<'de> Visitor<'de> for Shape {
-            type Value = Entries;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of entries")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Entries, A::Error> {
-                let mut entries = Vec::with_capacity(1);
-                while let Some(entry) = list.next_element()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_seq(Shape)
-    }
-}
-
-impl<'de> Deserialize<'de> for Entry {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Shape;
-        impl<'de> Visitor<'de> for Shape {
-            type Value = Entry;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("[data, audience, subject]")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Entry, A::Error> {
-                let mut entry = Entry::default();
-                match list
-                    .next_element()?
-                    .ok_or_else(|| de::Error::invalid_length(0, &self))?
-                {
-                    Value::Object(data) => entry.data = data,
-                    // An empty table of Lua may be written as an empty list.
-                    Value::Array(list) if list.is_empty() => {}
-                    foreign => entry.foreign = Some(foreign),
-                }
-                entry.audience = list.next_element::<Text>()?.and_then(|text| text.0);
-                entry.subject = list.next_element::<Text>()?.and_then(|text| text.0);
-                while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(entry)
-            }
-        }
-        deserializer.deserialize_seq(Shape)
-    }
-}
-
 /// A name that a Lua program may have given as a number, or left out.
-struct Text(Option<String>);
+struct Name(Option<String>);
 
-impl<'de> Deserialize<'de> for Text {
+impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Value::deserialize(deserializer)? {
             Value::String(text) => Ok(Self(Some(text))),
@@ -194,12 +306,15 @@ mod tests {
     use super::*;
 
     fn rewritten(json: &str, place: Place) -> String {
-        let entries = parse(json.as_bytes(), place).unwrap();
-        serde_json::to_string(&Stored {
+        written(&parse(json.as_bytes(), place).unwrap(), place)
+    }
+
+    fn written(entries: &[Entry], place: Place) -> String {
+        let stored = Stored {
             entries: entries.iter().collect(),
             place,
-        })
-        .unwrap()
+        };
+        String::from_utf8(stored.to_json().unwrap().to_vec()).unwrap()
     }
 
     #[test]
@@ -247,6 +362,137 @@ mod tests {
         assert_eq!(entry.data["@k"], 1);
         assert!(entry.info.is_empty());
         assert_eq!(rewritten(json, Place::Server), json);
+    }
+
+    #[test]
+    fn what_nobody_changes_is_written_byte_for_byte() {
+        let json =
+            r#"[[{ "a":1.0e2,"b":"\/","a":[ ] },"x"],[[ 1,2.50 ],"y"],[{"@k":1.0e1,"$@k":0},"z"]]"#;
+        let mut entries = parse(json.as_bytes(), Place::Cookie).unwrap();
+        assert_eq!(entries[0].data["a"], serde_json::json!([]));
+        assert_eq!(entries[2].info["k"], 10.0);
+        assert_eq!(written(&entries, Place::Cookie), json);
+
+        entries[0].data.insert("c".into(), 1.into());
+        entries[2].info.remove("k");
+        assert_eq!(
+            written(&entries, Place::Cookie),
+            r#"[[{"a":[],"b":"/","c":1},"x"],[[ 1,2.50 ],"y"],[{"$@k":0},"z"]]"#
+        );
+    }
+
+    #[test]
+    fn info_that_is_new_is_written_into_a_cookie() {
+        let mut entries = parse(br#"[[{"a":1},"x"]]"#, Place::Cookie).unwrap();
+        entries[0].info.insert("k".into(), 2.into());
+        assert_eq!(
+            written(&entries, Place::Cookie),
+            r#"[[{"a":1,"@k":2},"x"]]"#
+        );
+        assert_eq!(written(&entries, Place::Server), r#"[[{"a":1},"x"]]"#);
+    }
+
+    #[test]
+    fn text_of_one_place_is_translated_for_the_other() {
+        let entries = parse(br#"[[{"@k":1,"$@k":2},"x"]]"#, Place::Cookie).unwrap();
+        assert_eq!(written(&entries, Place::Server), r#"[[{"@k":2},"x"]]"#);
+        let entries = parse(br#"[[{"@k":1,"$@k":2},"x"]]"#, Place::Server).unwrap();
+        assert_eq!(
+            written(&entries, Place::Cookie),
+            r#"[[{"$@k":1,"$$@k":2},"x"]]"#
+        );
+    }
+
+    #[test]
+    fn an_escaped_key_is_seen_as_what_it_says() {
+        let json = r#"[[{"\u0040k":1,"\u0024@k":2},"x"]]"#;
+        let entry = &parse(json.as_bytes(), Place::Cookie).unwrap()[0];
+        assert_eq!(
+            (&entry.info["k"], &entry.data["@k"]),
+            (&1.into(), &2.into())
+        );
+    }
+
+    /// The same decision as that of a parser that makes a value of everything.
+    #[test]
+    fn what_is_not_read_is_checked_as_if_it_were() {
+        let nested =
+            |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+        let mut data: Vec<Vec<u8>> = (95..130)
+            .map(|levels| nested(levels).into_bytes())
+            .collect();
+        for text in [
+            r#""\ud800""#,
+            r#""\udc00""#,
+            r#""\ud83d\ude00""#,
+            r#""\ud800x""#,
+            r#""\x""#,
+            r#""\u12g4""#,
+            "\"\t\"",
+            "1e308",
+            "1e309",
+            "-1e999",
+            "0e999",
+            "1e-999",
+            "01",
+            "-",
+            "1.",
+            ".5",
+            "+1",
+            "nul",
+            "true",
+            "[1,]",
+            "[,]",
+            "{\"b\":1,}",
+            "{b:1}",
+            "[1 2]",
+            "\u{feff}1",
+            "\u{a0}1",
+            "",
+        ] {
+            for whole in [
+                text.to_owned(),
+                format!("{{\"a\":{text}}}"),
+                format!("[{text}]"),
+                format!(" {text}\n"),
+            ] {
+                data.push(whole.into_bytes());
+            }
+        }
+        data.push([b"1".repeat(400), b".0".to_vec()].concat());
+        data.extend([
+            b"\"\xff\"".to_vec(),
+            b"{\"\xff\":1}".to_vec(),
+            b"{\"a\":\"\xc3\"}".to_vec(),
+        ]);
+        for data in data {
+            for (before, after) in [
+                (&b"[["[..], &b",\"x\"]]"[..]),
+                (b"[[", b"]]"),
+                (b"[[", b"]"),
+                (b"[[{}],[", b",1]]"),
+            ] {
+                let json = [before, &data, after].concat();
+                let whole = serde_json::from_slice::<Vec<(Value, Option<Value>)>>(&json);
+                let whole = whole.is_ok()
+                    || serde_json::from_slice::<Vec<Vec<Value>>>(&json)
+                        .is_ok_and(|entries| entries.iter().all(|entry| !entry.is_empty()));
+                let entries = parse(&json, Place::Cookie);
+                assert_eq!(entries.is_ok(), whole, "{}", String::from_utf8_lossy(&json));
+                for entry in entries.iter().flatten() {
+                    let _ = (entry.data.len(), entry.info.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn text_too_deep_to_be_saved_counts_as_changed() {
+        for (levels, changed) in [(MAX_DEPTH - 1, 1), (MAX_DEPTH, 2)] {
+            let json = format!("[[{{\"a\":{}{}}}]]", "[".repeat(levels), "]".repeat(levels));
+            let entry = &parse(json.as_bytes(), Place::Server).unwrap()[0];
+            assert_eq!(entry.changed().count(), changed, "{levels}");
+        }
     }
 
     #[test]

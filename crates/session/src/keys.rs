@@ -4,6 +4,8 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aes_gcm::aead::AeadInPlace;
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce, Tag};
@@ -11,7 +13,7 @@ use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use zeroize::Zeroizing;
+use zeroize::{Zeroizing, optimization_barrier};
 
 use crate::id::SessionId;
 
@@ -82,6 +84,7 @@ impl KeyIndex {
 
 /// The current key and those that still open older tokens.
 pub struct KeyRing {
+    number: u64,
     keys: Vec<RingKey>,
 }
 
@@ -110,7 +113,9 @@ impl KeyRing {
     /// A ring whose new tokens are made with `current`; `fallbacks` are tried in order on tokens it does not verify.
     #[must_use]
     pub fn new(current: Ikm, fallbacks: Vec<Ikm>) -> Self {
+        static RINGS: AtomicU64 = AtomicU64::new(0);
         Self {
+            number: RINGS.fetch_add(1, Ordering::Relaxed),
             keys: std::iter::once(current)
                 .chain(fallbacks)
                 .map(RingKey::new)
@@ -142,11 +147,18 @@ impl KeyRing {
         }
     }
 
-    /// A MAC under the authentication key of `id`, to be fed with the message.
-    pub(crate) fn mac(&self, k: KeyIndex, id: &SessionId) -> Hmac<Sha256> {
+    /// The key for the MACs of `id`.
+    pub(crate) fn mac_key(&self, k: KeyIndex, id: &SessionId) -> MacKey {
         let key = self.key(k).expand::<32>(AUTHENTICATION, id);
-        <Hmac<Sha256> as Mac>::new_from_slice(key.as_slice())
-            .expect("HMAC takes keys of any length")
+        MacKey {
+            ring: self.number,
+            keyed: Box::new(keyed(key.as_slice())),
+        }
+    }
+
+    /// Whether the key is of this ring, and not of another configuration's.
+    pub(crate) fn made(&self, key: &MacKey) -> bool {
+        self.number == key.ring
     }
 
     /// The keys in the order they are tried.
@@ -159,6 +171,33 @@ impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyRing({} keys)", self.keys.len())
     }
+}
+
+/// The authentication key of one id, set up for HMAC. Wiped when dropped.
+#[derive(Clone)]
+pub(crate) struct MacKey {
+    ring: u64,
+    // In one place however often a token moves: a move leaves a copy behind, and this is two hundred bytes.
+    keyed: Box<Hmac<Sha256>>,
+}
+
+impl MacKey {
+    /// A MAC to be fed with the message.
+    pub fn mac(&self) -> Hmac<Sha256> {
+        Hmac::clone(&self.keyed)
+    }
+}
+
+impl Drop for MacKey {
+    fn drop(&mut self) {
+        static BLANK: LazyLock<Hmac<Sha256>> = LazyLock::new(|| keyed(&[]));
+        Hmac::clone_from(&mut self.keyed, &BLANK);
+        optimization_barrier(&*self.keyed);
+    }
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    <Hmac<Sha256> as Mac>::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
 /// AES-256-GCM key and IV of one token. Both belong to one id, and an id is sealed once: the pair never meets a second
@@ -324,6 +363,14 @@ mod tests {
         assert!(!key.decrypt(b"add", &mut text.clone(), &tag));
         assert!(key.decrypt(b"aad", &mut text, &tag));
         assert_eq!(&text, b"hello");
+    }
+
+    #[test]
+    fn a_mac_key_belongs_to_the_ring_that_made_it() {
+        let ring = || KeyRing::new(Ikm::from_secret(b"a"), vec![]);
+        let (one, other) = (ring(), ring());
+        let key = one.mac_key(KeyIndex::CURRENT, &SessionId::from_random([1; 32]));
+        assert!(one.made(&key) && one.made(&key.clone()) && !other.made(&key));
     }
 
     #[test]

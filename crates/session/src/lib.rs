@@ -17,6 +17,7 @@ mod entry;
 pub mod header;
 pub mod id;
 pub mod keys;
+mod lazy;
 pub mod metadata;
 pub mod payload;
 pub mod policy;
@@ -25,6 +26,7 @@ pub mod refusal;
 pub mod session;
 pub mod token;
 pub mod ttl;
+mod wiped;
 
 pub use binding::{Bind, Binding};
 pub use chunks::chunk_names;

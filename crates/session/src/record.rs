@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -87,17 +88,28 @@ impl Record {
     /// Writes the value.
     #[must_use]
     pub fn encode(&self) -> String {
-        let mut parts = vec![Value::from(self.payload.as_str())];
-        if self.info.is_some() || self.successor.is_some() {
-            let info = self.info.as_ref().map_or_else(
-                || "{}".to_owned(),
-                |map| Value::Object(map.clone()).to_string(),
-            );
-            parts.push(base64url::encode(info).into());
-        }
-        parts.extend(self.successor.as_deref().map(Value::from));
-        Value::Array(parts).to_string()
+        encode(&self.payload, self.info.as_ref(), self.successor.as_deref())
     }
+}
+
+/// The value of a record of these parts.
+pub(crate) fn encode(
+    payload: &str,
+    info: Option<&Map<String, Value>>,
+    successor: Option<&str>,
+) -> String {
+    let info = match (info, successor) {
+        (None, None) => None,
+        (None, Some(_)) => Some("{}".to_owned()),
+        (Some(map), _) => Some(json(map)),
+    };
+    let info = info.map(base64url::encode);
+    let parts = [Some(payload), info.as_deref(), successor];
+    json(&parts.into_iter().flatten().collect::<Vec<_>>())
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("texts and maps of JSON values are always JSON")
 }
 
 /// Bytes that the record of a session with at most `max_data` bytes of JSON can have: the payload and as much info again, both

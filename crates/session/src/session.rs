@@ -10,7 +10,7 @@ use crate::cookie::Cookie;
 use crate::entry::Entry;
 use crate::header::{Flags, Header, MAX_IDLING_OFFSET};
 use crate::id::SessionId;
-use crate::keys::KeyIndex;
+use crate::keys::{KeyIndex, MacKey};
 use crate::metadata::MetaEntry;
 use crate::policy::{Kind, Place, Policy, Renew};
 use crate::refusal::ContentError;
@@ -62,6 +62,7 @@ pub enum Logout {
 pub(crate) struct StoredToken {
     pub header: Header,
     pub key: KeyIndex,
+    pub mac_key: MacKey,
     /// All of the payload's text; empty for a remember token that was only verified.
     pub payload: String,
 }
@@ -159,7 +160,7 @@ impl Session {
                 let own = info
                     .and_then(|info| info.get(self.audience()))
                     .and_then(Value::as_object);
-                self.entry.info = own.cloned().unwrap_or_default();
+                self.entry.info = own.cloned().unwrap_or_default().into();
             }
         }
         self.others = entries;
@@ -222,7 +223,7 @@ impl Session {
 
     /// Removes all data of this audience, but not its info; true when there was some.
     pub fn clear(&mut self) -> bool {
-        self.edit(|entry| !std::mem::take(&mut entry.data).is_empty())
+        self.edit(|entry| !std::mem::take(&mut *entry.data).is_empty())
     }
 
     /// Sets or removes the subject; true when that changed something.
@@ -254,7 +255,7 @@ impl Session {
     /// This audience's info store, none when it is empty.
     #[must_use]
     pub fn info_map(&self) -> Option<&Map<String, Value>> {
-        Some(&self.entry.info).filter(|info| !info.is_empty())
+        Some(&*self.entry.info).filter(|info| !info.is_empty())
     }
 
     /// Stores info; true when that changed something. A session that is neither stored nor about to be has no info store:
@@ -357,17 +358,19 @@ impl Session {
         let offset =
             u32::try_from(elapsed(header.saved(), now).max(0)).unwrap_or(MAX_IDLING_OFFSET);
         header.idling_offset = offset.min(MAX_IDLING_OFFSET);
-        header.mac = binding.mac(&p.keys, token.key, header);
-        let name = p.cookie_name.as_str();
-        let mut value = token.text(Place::Server);
-        if p.place == Place::Cookie {
-            let first = Split::new(name.len(), token.payload.len())
-                .map_or(token.payload.len(), |split| split.first());
-            value.push_str(&token.payload[..first]);
+        if !p.keys.made(&token.mac_key) {
+            token.mac_key = p.keys.mac_key(token.key, &header.id);
         }
+        header.mac = binding.mac(&token.mac_key, header);
+        let name = p.cookie_name.as_str();
+        let first = match p.place {
+            Place::Server => 0,
+            Place::Cookie => Split::new(name.len(), token.payload.len())
+                .map_or(token.payload.len(), |split| split.first()),
+        };
         Ok(Cookie {
             name: name.to_owned(),
-            value,
+            value: token.start(first),
         })
     }
 
@@ -455,11 +458,17 @@ impl fmt::Debug for Session {
 
 impl StoredToken {
     fn text(&self, place: Place) -> String {
-        let mut text = String::with_capacity(header::HEADER_TEXT_SIZE + self.payload.len());
+        self.start(match place {
+            Place::Server => 0,
+            Place::Cookie => self.payload.len(),
+        })
+    }
+
+    /// The header and that much of the payload.
+    fn start(&self, payload: usize) -> String {
+        let mut text = String::with_capacity(header::HEADER_TEXT_SIZE + payload);
         base64url::encode_onto(&self.header.build(), &mut text);
-        if place == Place::Cookie {
-            text.push_str(&self.payload);
-        }
+        text.push_str(&self.payload[..payload]);
         text
     }
 }
@@ -469,7 +478,7 @@ fn distribute_info(entries: &mut [Entry], info: &Map<String, Value>) {
     for (audience, values) in info {
         let entry = entries.iter_mut().find(|entry| entry.is_of(audience));
         if let (Some(entry), Value::Object(values)) = (entry, values) {
-            entry.info.clone_from(values);
+            entry.info = values.clone().into();
         }
     }
 }
@@ -500,11 +509,9 @@ mod tests {
 
     fn stored(session: &Session) -> String {
         let entries = session.entries().collect();
-        serde_json::to_string(&entry::Stored {
-            entries,
-            place: Place::Cookie,
-        })
-        .unwrap()
+        let place = Place::Cookie;
+        let json = entry::Stored { entries, place }.to_json().unwrap();
+        String::from_utf8(json.to_vec()).unwrap()
     }
 
     #[test]

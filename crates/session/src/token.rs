@@ -4,21 +4,20 @@
 
 use std::fmt;
 
-use zeroize::Zeroizing;
-
 use crate::base64url;
 use crate::binding::Binding;
 use crate::chunks::{Split, chunk_name};
 use crate::cookie::request::cookie_pairs;
 use crate::header::{AAD_SIZE, Flags, HEADER_TEXT_SIZE, Header};
 use crate::id::SessionId;
-use crate::keys::{CipherKey, KeyIndex, KeySource};
+use crate::keys::{CipherKey, KeyIndex, KeySource, MacKey};
 use crate::payload::{self, Plain};
 use crate::policy::{Place, Policy};
 use crate::record::{Record, RecordError};
 use crate::refusal::{ContentError, FormatError, Refusal};
 use crate::session::{Session, StoredToken};
 use crate::ttl::{elapsed, is_over};
+use crate::wiped::Wiped;
 
 pub use crate::policy::Kind;
 
@@ -32,6 +31,7 @@ pub struct Token {
     kind: Kind,
     header: Header,
     key: KeyIndex,
+    mac_key: MacKey,
     payload: Payload,
     opened_at: u64,
 }
@@ -98,7 +98,9 @@ impl Policy {
         let payload = &text[HEADER_TEXT_SIZE..];
         token.payload = match self.place {
             Place::Server => no_payload(payload)?,
-            Place::Cookie => Payload::Whole(piece(payload, token.header.data_size as usize)?),
+            Place::Cookie => {
+                Payload::Whole(piece(payload, token.header.data_size as usize)?.to_owned())
+            }
         };
         Ok(token)
     }
@@ -124,7 +126,7 @@ impl Policy {
         if !self.bind.admits(header.flags) {
             return Err(Refusal::BadSignature);
         }
-        let key = binding
+        let (key, mac_key) = binding
             .verify(&self.keys, &header)
             .ok_or(Refusal::BadSignature)?;
         self.check_limits(kind, &header, now)?;
@@ -132,6 +134,7 @@ impl Policy {
             kind,
             header,
             key,
+            mac_key,
             payload: Payload::Record,
             opened_at: now,
         })
@@ -170,7 +173,7 @@ impl Policy {
             .map_err(|_| FormatError::TooManyChunks)?;
         let start = piece(start, split.first())?;
         if split.count() == 1 {
-            return Ok(Payload::Whole(start));
+            return Ok(Payload::Whole(start.to_owned()));
         }
         let mut pieces = vec![vec![start]];
         for (number, length) in split.others() {
@@ -181,22 +184,24 @@ impl Policy {
             pieces.push(found);
         }
         if pieces.iter().all(|candidates| candidates.len() == 1) {
-            return Ok(Payload::Whole(pieces.concat().concat()));
+            return Ok(Payload::Whole(combination(&pieces, 0)));
         }
-        Ok(Payload::Pieces(pieces))
+        let owned =
+            |candidates: &Vec<&str>| candidates.iter().copied().map(str::to_owned).collect();
+        Ok(Payload::Pieces(pieces.iter().map(owned).collect()))
     }
 }
 
 /// The non-empty values of the cookies of one name, in the order of the request.
-fn values<'a>(cookies: &'a [&'a [u8]], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+fn values<'a>(cookies: &'a [&'a [u8]], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
     let pairs = cookies.iter().flat_map(|line| cookie_pairs(line));
     pairs
         .filter(move |(n, value)| *n == name && !value.is_empty())
         .map(|(_, value)| value)
 }
 
-fn chunk_candidates(cookies: &[&[u8]], name: &[u8], length: usize) -> Vec<String> {
-    let mut found: Vec<String> = Vec::with_capacity(1);
+fn chunk_candidates<'a>(cookies: &'a [&'a [u8]], name: &[u8], length: usize) -> Vec<&'a str> {
+    let mut found = Vec::with_capacity(1);
     for candidate in values(cookies, name)
         .filter_map(|value| piece(value, length).ok())
         .take(MAX_CANDIDATES)
@@ -208,13 +213,11 @@ fn chunk_candidates(cookies: &[&[u8]], name: &[u8], length: usize) -> Vec<String
     found
 }
 
-fn piece(text: &[u8], length: usize) -> Result<String, FormatError> {
+fn piece(text: &[u8], length: usize) -> Result<&str, FormatError> {
     if text.len() != length {
         return Err(FormatError::PayloadSize);
     }
-    std::str::from_utf8(text)
-        .map(str::to_owned)
-        .map_err(|_| FormatError::PayloadBase64)
+    std::str::from_utf8(text).map_err(|_| FormatError::PayloadBase64)
 }
 
 fn no_payload(rest: &[u8]) -> Result<Payload, FormatError> {
@@ -270,6 +273,7 @@ impl Token {
         StoredToken {
             header: self.header.clone(),
             key: self.key,
+            mac_key: self.mac_key.clone(),
             payload: String::new(),
         }
     }
@@ -290,6 +294,7 @@ impl Token {
             kind,
             header,
             key: index,
+            mac_key,
             payload,
             ..
         } = self;
@@ -309,6 +314,7 @@ impl Token {
         let stored = StoredToken {
             header,
             key: index,
+            mac_key,
             payload,
         };
         let info = record.and_then(|record| record.info.as_ref());
@@ -348,7 +354,7 @@ fn open_pieces(
 }
 
 fn decrypt(header: &Header, key: &CipherKey, bytes: Vec<u8>) -> Option<Plain> {
-    let mut bytes = Zeroizing::new(bytes);
+    let mut bytes = Wiped::from(bytes);
     let deflated = header.flags.contains(Flags::DEFLATE);
     let is_authentic = key.decrypt(&header.build()[..AAD_SIZE], &mut bytes, &header.tag);
     is_authentic.then_some(Plain { bytes, deflated })
@@ -370,10 +376,11 @@ fn combinations(pieces: &[Vec<String>]) -> usize {
 }
 
 /// Combination number `number`, counted like digits: the first piece changes fastest.
-fn combination(pieces: &[Vec<String>], mut number: usize) -> String {
-    let mut text = String::new();
+fn combination(pieces: &[Vec<impl AsRef<str>>], mut number: usize) -> String {
+    let size = pieces.iter().map(|candidates| candidates[0].as_ref().len());
+    let mut text = String::with_capacity(size.sum());
     for candidates in pieces {
-        text.push_str(&candidates[number % candidates.len()]);
+        text.push_str(candidates[number % candidates.len()].as_ref());
         number /= candidates.len();
     }
     text

@@ -579,3 +579,19 @@ fn the_signature_is_the_same_however_the_key_was_given() {
     };
     assert_eq!(sealed(&secret).token_text(), sealed(&bytes).token_text());
 }
+
+#[test]
+fn a_touch_is_under_the_keys_of_the_configuration_at_hand() {
+    let p = policy(Place::Server);
+    let other = Policy {
+        keys: ring("other"),
+        ..p.clone()
+    };
+    let mut session = reopen(&p, &sealed(&p), &UNBOUND, NOW).unwrap();
+    for (by, not_by) in [(&other, &p), (&p, &other), (&p, &other)] {
+        let touched = session.touch(by, &UNBOUND, NOW + 5).unwrap();
+        let line = format!("sid={}", touched.value);
+        assert!(verify(by, Kind::Session, &line, NOW + 5).is_ok());
+        assert_eq!(refusal(not_by, &line), Refusal::BadSignature);
+    }
+}

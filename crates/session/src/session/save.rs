@@ -12,13 +12,13 @@ use crate::binding::Binding;
 use crate::chunks::{Split, chunk_name};
 use crate::cookie::Cookie;
 use crate::entry::Entry;
-use crate::header::{AAD_SIZE, Flags, HEADER_TEXT_SIZE, Header, MAX_CREATED, MAX_DATA_SIZE};
+use crate::header::{AAD_SIZE, Flags, Header, MAX_CREATED, MAX_DATA_SIZE};
 use crate::id::SessionId;
 use crate::keys::{CipherKey, KeyIndex};
 use crate::metadata::MetaEntry;
 use crate::payload;
 use crate::policy::{Kind, Place, Policy};
-use crate::record::Record;
+use crate::record::{self, Record};
 use crate::ttl;
 
 /// Why a session cannot be saved. What is stored stays valid.
@@ -51,7 +51,7 @@ pub enum SaveError {
     /// The data cannot be written as JSON.
     #[error("the session's data cannot be written as JSON")]
     Encode(#[from] serde_json::Error),
-    /// Deflating failed.
+    /// Deflating failed. Not answered any more: the data is kept as it is then.
     #[error("the session's data cannot be deflated")]
     Deflate(#[source] std::io::Error),
     /// The clock is at a time, or so far from the session's creation, that a token cannot express.
@@ -208,11 +208,13 @@ impl Session {
         header.flags.set(Flags::FORGET, self.forget);
         header.flags.set(Flags::DEFLATE, plain.deflated);
         header.tag = key.encrypt(&header.build()[..AAD_SIZE], &mut plain.bytes);
-        header.mac = binding.mac(&p.keys, KeyIndex::CURRENT, &header);
+        let mac_key = p.keys.mac_key(KeyIndex::CURRENT, &header.id);
+        header.mac = binding.mac(&mac_key, &header);
         Ok(StoredToken {
             header,
             key: KeyIndex::CURRENT,
-            payload: base64url::encode(&plain.bytes),
+            mac_key,
+            payload: base64url::encode(plain.bytes.as_slice()),
         })
     }
 
@@ -233,12 +235,7 @@ impl Session {
         RecordWrite {
             name_cookie: p.name_of(kind).as_str().to_owned(),
             key: token.header.id.storage_key(p.hash_storage_key),
-            value: Record {
-                payload: token.payload.clone(),
-                info: self.info_store(p),
-                successor: None,
-            }
-            .encode(),
+            value: record::encode(&token.payload, self.info_store(p).as_ref(), None),
             ttl: ttl::record_ttl(&p.times, kind, &token.header, now),
             old_key: old.map(|old| old.header.id.storage_key(p.hash_storage_key)),
             stale_ttl: p.times.stale_ttl,
@@ -279,7 +276,7 @@ impl Session {
     #[must_use]
     pub fn info_record(&self, p: &Policy, now: u64) -> Option<RecordWrite> {
         let token = self.token.as_ref().filter(|_| self.state == State::Open)?;
-        self.info_write(p, Kind::Session, token, token.payload.clone(), now)
+        self.info_write(p, Kind::Session, token, &token.payload, now)
     }
 
     /// The same for the record of the remember token; `record` is what the storage has under
@@ -295,7 +292,7 @@ impl Session {
             .remember_token
             .as_ref()
             .filter(|_| self.state == State::Open)?;
-        self.info_write(p, Kind::Remember, token, record.payload, now)
+        self.info_write(p, Kind::Remember, token, &record.payload, now)
     }
 
     /// The info write is done.
@@ -308,18 +305,13 @@ impl Session {
         p: &Policy,
         kind: Kind,
         token: &StoredToken,
-        payload: String,
+        payload: &str,
         now: u64,
     ) -> Option<RecordWrite> {
         (p.place == Place::Server).then(|| RecordWrite {
             name_cookie: p.name_of(kind).as_str().to_owned(),
             key: token.header.id.storage_key(p.hash_storage_key),
-            value: Record {
-                payload,
-                info: self.info_store(p),
-                successor: None,
-            }
-            .encode(),
+            value: record::encode(payload, self.info_store(p).as_ref(), None),
             ttl: ttl::record_ttl(&p.times, kind, &token.header, now),
             old_key: None,
             stale_ttl: p.times.stale_ttl,
@@ -402,11 +394,10 @@ fn empty_header(id: SessionId, old: Option<&StoredToken>, now: u64) -> Result<He
 
 fn cookies(p: &Policy, kind: Kind, token: &StoredToken) -> Result<Vec<Cookie>, SaveError> {
     let name = p.name_of(kind).as_str();
-    let text = token.text(p.place);
     if p.place == Place::Server {
         return Ok(vec![Cookie {
             name: name.to_owned(),
-            value: text,
+            value: token.start(0),
         }]);
     }
     let split =
@@ -414,11 +405,12 @@ fn cookies(p: &Policy, kind: Kind, token: &StoredToken) -> Result<Vec<Cookie>, S
             size: error.size,
             limit: crate::chunks::MAX_CHUNKS * crate::chunks::MAX_COOKIE_SIZE,
         })?;
-    let (first, mut rest) = text.split_at(HEADER_TEXT_SIZE + split.first());
-    let mut cookies = vec![Cookie {
+    let mut cookies = Vec::with_capacity(split.count());
+    cookies.push(Cookie {
         name: name.to_owned(),
-        value: first.to_owned(),
-    }];
+        value: token.start(split.first()),
+    });
+    let mut rest = &token.payload[split.first()..];
     for (number, length) in split.others() {
         let (piece, after) = rest.split_at(length);
         cookies.push(Cookie {
