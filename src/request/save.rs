@@ -91,7 +91,11 @@ async fn save(waiter: Waiter, settings: &'static Settings) {
             if let Some(id) = waiter.context().session.as_ref().and_then(Session::id) {
                 renewals::failed(id);
             }
-            return fail(waiter, backend, &error);
+            return match error {
+                // As with any session that is too large: it stays as it was.
+                storage::Error::TooLarge { .. } => revert(waiter, settings).await,
+                _ => fail(waiter, backend, &error),
+            };
         }
     }
     let remember = match (made.remember, settings.backend.as_deref()) {
@@ -303,8 +307,16 @@ async fn save_remember_info(
 /// The session cannot be saved: what the client has stays valid, and this request goes on with that.
 async fn refuse(waiter: Waiter, settings: &'static Settings, error: &SaveError) {
     request_log!(ERR, waiter.request(), "the session is not saved: {error}");
+    revert(waiter, settings).await;
+}
+
+async fn revert(waiter: Waiter, settings: &'static Settings) {
     let session = lookup::reopen(waiter, settings).await;
-    waiter.context().session = session;
+    let context = waiter.context();
+    if context.found == SessionStatus::New {
+        context.found = SessionStatus::Refused(Refusal::Missing.status());
+    }
+    context.session = session;
 }
 
 /// The storage did not do it: nothing is sent that names what is not there.

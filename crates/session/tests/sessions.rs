@@ -139,9 +139,9 @@ fn refresh_renews_before_it_touches() {
     assert_eq!(at(&session, &p, 160), Refresh::Nothing);
     assert_eq!(at(&session, &p, 161), Refresh::Touch);
 
-    p.times.rolling = 7; // three quarters of it, rounded up: 6
+    p.times.rolling = 7; // three quarters of it: 5.25
     assert_eq!(
-        (at(&session, &p, 6), at(&session, &p, 7)),
+        (at(&session, &p, 5), at(&session, &p, 6)),
         (Refresh::Nothing, Refresh::Renew)
     );
     p.times.renew = Renew::Off;
