@@ -443,13 +443,11 @@ pub fn expire(request: Request<'_>, context: &mut Context, settings: &Settings, 
     let name = settings.policy.name_of(kind).as_str();
     let attributes = attributes(request, settings);
     context.send_cookie(name, expire_cookie(name, attributes));
-    if settings.policy.place == Place::Cookie {
-        let chunks: Vec<_> = chunk_names(name)
-            .filter(|chunk| came(context, chunk))
-            .collect();
-        for chunk in chunks {
-            context.send_cookie(&chunk, expire_cookie(&chunk, attributes));
-        }
+    let chunks: Vec<_> = chunk_names(name)
+        .filter(|chunk| came(context, chunk))
+        .collect();
+    for chunk in chunks {
+        context.send_cookie(&chunk, expire_cookie(&chunk, attributes));
     }
 }
 

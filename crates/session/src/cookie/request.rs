@@ -2,8 +2,8 @@
 
 use memchr::memchr;
 
-use crate::chunks::{MAX_CHUNKS, chunk_names};
-use crate::policy::{Place, Policy};
+use crate::chunks::MAX_CHUNKS;
+use crate::policy::Policy;
 
 /// The cookies of one Cookie header line, in order: name and value without surrounding white space, quotes kept. A piece without
 /// `=` is a name with an empty value. Empty pieces are left out.
@@ -79,29 +79,16 @@ pub fn hide_cookies(line: &[u8], hide: impl Fn(&[u8]) -> bool) -> Hidden {
 }
 
 impl Policy {
-    /// Whether a cookie of this name is the session's: its own, the remember cookie, or, with cookie storage, a chunk of one.
+    /// Whether a cookie of this name is the session's: its own, the remember cookie, or a chunk of one. With server storage there
+    /// are no chunks, but a browser may still have those from before the sessions moved there.
     #[must_use]
     pub fn owns_cookie(&self, name: &[u8]) -> bool {
         [&self.cookie_name, &self.remember_cookie_name]
             .into_iter()
             .any(|own| match name.strip_prefix(own.as_str().as_bytes()) {
                 Some([]) => true,
-                Some([digit]) => {
-                    self.place == Place::Cookie
-                        && (2..=MAX_CHUNKS).contains(&usize::from(digit.wrapping_sub(b'0')))
-                }
+                Some([digit]) => (2..=MAX_CHUNKS).contains(&usize::from(digit.wrapping_sub(b'0'))),
                 _ => false,
-            })
-    }
-
-    /// The names of all cookies that a token may be spread over, to expire them: those of both kinds.
-    pub fn owned_names(&self) -> impl Iterator<Item = String> + use<'_> {
-        let with_chunks = self.place == Place::Cookie;
-        [&self.cookie_name, &self.remember_cookie_name]
-            .into_iter()
-            .flat_map(move |own| {
-                let chunks = chunk_names(own.as_str()).filter(move |_| with_chunks);
-                std::iter::once(own.as_str().to_owned()).chain(chunks)
             })
     }
 }
