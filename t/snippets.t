@@ -2,6 +2,9 @@
 # What users copy works: nginx is started with every configuration in README.md and in nginx-conf/, and asked. And what the
 # module knows is documented: every directive and variable is in README.md, and nothing else.
 #
+# In nginx-conf/ a # without a blank behind it is configuration to switch on: such a file is also started with all of it.
+# The servers that storages name are not there; what comes of that is expected, too.
+#
 # A configuration in README.md is announced by a comment that the reader does not see:
 #     <!-- try: GET /members/ 303 -->            method, path, expected status
 #     <!-- try: GET /login 401 log: pattern -->  and an error line that is expected in the log
@@ -26,6 +29,15 @@ plan skip_all => 'TEST_NGINX_LOAD_MODULES does not name the module' unless @MODU
 my $HOME = tempdir('nginx-session-snippets.XXXXXX', TMPDIR => 1, CLEANUP => 1);
 chmod 0755, $HOME;    # nginx's workers may be another user
 my %children;
+
+# A storage on a server that is not there: what can be known without it works, what cannot is 503, and no cookie changes.
+my $AWAY = qr/session: storage "sessions": the session storage cannot be reached/;
+my @STORAGE_AWAY = (
+    [GET  => '/',          200, { headers => { 'X-User' => 'root' }, lacks => 'root' }],
+    [GET  => '/members/',  303, { to => '/login' }],
+    [POST => '/login',     503, { form => 'password=apple', log => $AWAY, unset => '__Host-session' }],
+    [GET  => '/members/',  303, { to => '/login' }],
+);
 
 # What a visitor does with each file of nginx-conf/, and what has to come of it:
 # [method, path, status, { to => Location, has => in the body, lacks => not in the body, cookie => sent along, form => body,
@@ -85,6 +97,17 @@ my %WALKS = (
         [GET => '/members/', 303, { to => '/login' }],
         [GET => '/new/',     200, { headers => { 'Session-Subject' => 'root' }, lacks => 'root' }],
     ],
+    'shm.conf' => [
+        [GET  => '/members/',  303, { to => '/login' }],
+        [POST => '/login',     303, { form => 'password=apple', to => '/members/', sets => '__Host-session' }],
+        [GET  => '/members/',  200, { has => 'X-User: ann', lacks => '__Host-session' }],
+        [GET  => '/logout',    303, { to => '/', expires => '__Host-session' }],
+        [GET  => '/members/',  303, { to => '/login' }],
+    ],
+    'redis.conf'          => \@STORAGE_AWAY,
+    'redis-sentinel.conf' => \@STORAGE_AWAY,
+    'redis-cluster.conf'  => \@STORAGE_AWAY,
+    'postgres.conf'       => \@STORAGE_AWAY,
 );
 
 sub main () {
@@ -165,7 +188,14 @@ sub check_nginx_conf ($upstream) {
         like($text, qr/\A# \S.*\n#\n# What it does\n/, "nginx-conf/$file says what it does");
         like($text, qr/^# What to change/m, "nginx-conf/$file says what to change");
         try_configuration("nginx-conf/$file", "events {}\nhttp {\n$text}\n", $upstream, $WALKS{$file});
+        my $all = switched_on($text) // next;
+        try_configuration("nginx-conf/$file, all switched on", "events {}\nhttp {\n$all}\n", $upstream, $WALKS{$file});
     }
+}
+
+# With the lines that are there to be switched on; nothing when there are none.
+sub switched_on ($text) {
+    return $text =~ s/^( *)#(?=[^ \n])/$1/mg ? $text : undef;
 }
 
 # ---- what is documented --------------------------------------------------------------------------------------------
@@ -213,8 +243,9 @@ my $count = 0;
 
 sub try_configuration ($where, $text, $upstream, $steps) {
     my $dir = "$HOME/" . ++$count;
-    make_path("$dir/html", "$dir/tmp");
-    chmod 0755, $dir, "$dir/html", "$dir/tmp";
+    make_path("$dir/html", "$dir/tmp", "$dir/lib/session");
+    chmod 0755, $dir, "$dir/html", "$dir/tmp", "$dir/lib";
+    chmod 0777, "$dir/lib/session";    # nginx's workers may be another user
     spew("$dir/html/index.html", "a page\n");
 
     my ($pid, $port) = start_nginx($dir, $text, $upstream);
@@ -251,12 +282,18 @@ sub start_nginx ($dir, $text, $upstream) {
     return;
 }
 
+# Those of the servers that storages are kept on.
+my $STORAGE_PORTS = qr/(?:6379|26379|11211|5432|3306|4321)/;
+
 # The reader's ports and paths become those of this test.
 sub configuration ($dir, $text, $port, $upstream) {
     $text =~ s/\blisten (?:127\.0\.0\.1:)?\d+/listen 127.0.0.1:$port/g;
     $text =~ s/127\.0\.0\.1:8081\b/127.0.0.1:$upstream->{app}/g;
     $text =~ s/127\.0\.0\.1:8082\b/127.0.0.1:$upstream->{login}/g;
+    my $nobody = 0;
+    $text =~ s/^(\s+(?:server|sentinel|node)\s+)[\w.]+:$STORAGE_PORTS;/$1 . '127.0.0.1:' . ($nobody ||= free_port()) . ';'/gme;
     $text =~ s{/etc/nginx/}{$HOME/etc/}g;
+    $text =~ s{/var/lib/nginx/}{$dir/lib/}g;
     $text =~ s{/var/log/nginx/}{$dir/}g;
     $text =~ s/^load_module .*\n//mg;
     my $load = join '', map { "load_module $_;\n" } @MODULES;
@@ -381,6 +418,12 @@ sub make_files () {
     my $tls = "$HOME/etc/tls/example.org";
     system("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=example.org -keyout $tls.key -out $tls.crt 2>/dev/null") == 0
         or BAIL_OUT('openssl could not make a certificate');
+    for my $copy (qw(redis-ca.crt redis-client.crt redis-client.key postgres-ca.crt)) {
+        spew("$HOME/etc/tls/$copy", slurp("$tls." . ($copy =~ /(\w+)$/)[0]));
+    }
+    for my $storage (qw(redis postgres)) {
+        spew("$HOME/etc/session/$storage-password", "the password of this test\n");
+    }
     spew("$HOME/etc/session/secrets", "the new secret of this test\nthe old one\n");
     chmod 0600, "$HOME/etc/session/secrets";
     spew("$HOME/etc/members.htpasswd", "ann:{PLAIN}apple\n");
