@@ -10,7 +10,7 @@ mod timer;
 
 pub use executor::{Task, spawn};
 pub use offload::{background, offload, offload_async};
-pub use timer::within;
+pub use timer::{next_turn, within};
 
 /// Ends the thread and drops what still waits, or nginx would report an open socket at exit.
 pub fn shutdown() {

@@ -279,6 +279,7 @@ location /see  { proxy_set_header X-Len "$session_data_v"; proxy_pass http://127
 === F10: the vector with what a browser never sends
 --- rig: B2
 --- config
+session_storage cookie;
 session_hide on;
 session_audience my_application;
 session_idling_timeout 0;

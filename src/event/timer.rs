@@ -30,6 +30,12 @@ pub async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, 
     .await
 }
 
+/// Awaits the next turn of the event loop.
+pub async fn next_turn() {
+    let mut timer = Timer::start(Duration::ZERO);
+    core::future::poll_fn(move |context| timer.poll_elapsed(context)).await;
+}
+
 /// State that nginx's timer handler reaches through the event's data; boxed so that it does not move.
 #[repr(C)]
 struct State {

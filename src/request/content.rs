@@ -27,6 +27,7 @@ pub fn handle(request: Request<'_>) -> Status {
             return Status::NGX_AGAIN;
         }
         if settings.action.is_on() && outage_ends(request, context, settings) {
+            context.outage_answered = true;
             return Status(NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t);
         }
     }
@@ -36,11 +37,11 @@ pub fn handle(request: Request<'_>) -> Status {
     }
 }
 
-/// Whether the storage's outage is the end of this request, said once: the error page for it is shown all the same.
-pub fn outage_ends(request: Request<'_>, context: &mut Context, settings: &Settings) -> bool {
+/// Whether the storage's outage is the end of this request. It is that once: the error page for it is shown all the same.
+pub fn outage_ends(request: Request<'_>, context: &Context, settings: &Settings) -> bool {
     context.status(request) == SessionStatus::Error
         && settings.on_error == OnError::Fail
-        && !core::mem::replace(&mut context.outage_answered, true)
+        && !context.outage_answered
 }
 
 /// Does what the location's directives ask for, unless it is done. What has to wait is left in `context.waiting`.

@@ -2,17 +2,18 @@
 
 use ngx::core::Status;
 use ngx::ffi::{
-    NGX_AGAIN, NGX_HTTP_SERVICE_UNAVAILABLE, NGX_OK, ngx_chain_t, ngx_http_clean_header,
-    ngx_http_output_body_filter_pt, ngx_http_output_header_filter_pt, ngx_http_request_t,
-    ngx_http_top_body_filter, ngx_http_top_header_filter, ngx_int_t,
+    NGX_AGAIN, NGX_OK, ngx_chain_t, ngx_http_output_body_filter_pt,
+    ngx_http_output_header_filter_pt, ngx_http_request_t, ngx_http_top_body_filter,
+    ngx_http_top_header_filter, ngx_int_t,
 };
 use session::{Kind, set_cookie_name};
 
 use super::content::outage_ends;
 use super::context::{Context, SessionStatus, Sight};
 use super::upstream::property_text;
-use super::{content, hold, save, settings};
+use super::{content, hold, save, settings, wait};
 use crate::conf::Settings;
+use crate::event::next_turn;
 use crate::guard::{guard, guard_request};
 use crate::http::headers_in::OutOfMemory;
 use crate::http::{Request, headers_out};
@@ -76,6 +77,7 @@ fn header(request: Request<'_>) -> ngx_int_t {
         }
     } else {
         due(request, context);
+        fail_later(request);
     }
     let Some(context) = Context::of(request) else {
         return next_header(request);
@@ -84,14 +86,20 @@ fn header(request: Request<'_>) -> ngx_int_t {
         hold::begin(request, context);
         return NGX_AGAIN as ngx_int_t;
     }
-    if outage_ends(request, context, settings(request)) {
-        // SAFETY: a live request; nothing of its response was sent, and its producer takes a status for an answer.
-        unsafe { ngx_http_clean_header(request.as_ptr()) };
-        return NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
-    }
     match send(request, context) {
         Ok(()) => next_header(request),
         Err(OutOfMemory) => ngx::ffi::NGX_ERROR as ngx_int_t,
+    }
+}
+
+/// A storage may have failed without a wait. Not every producer of a response takes a status for an answer, so the
+/// response is held for a turn of the loop, and replaced then.
+fn fail_later(request: Request<'_>) {
+    let ends = Context::of(request).is_some_and(|context| {
+        context.waiting.is_none() && outage_ends(request, context, settings(request))
+    });
+    if ends {
+        wait::run(request, |_| next_turn());
     }
 }
 

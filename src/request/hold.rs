@@ -254,8 +254,13 @@ pub fn release(request: Request<'_>, context: &mut Context) {
         (*r).set_header_sent(0);
     }
     if outage_ends(request, context, settings(request)) {
-        // SAFETY: a live request; nothing of its response was sent.
-        unsafe { ngx_http_clean_header(r) };
+        context.outage_answered = true;
+        // SAFETY: a live request; nothing of its response was sent. A status such as 303 that no error_page matched has
+        // set `error_page` all the same.
+        unsafe {
+            ngx_http_clean_header(r);
+            (*r).set_error_page(0);
+        }
         return replace(request, context, NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t);
     }
     if send(request, context).is_err() {

@@ -38,10 +38,11 @@ pub fn handle(request: Request<'_>) -> Status {
         wait::suspend(request, context);
         return Status::NGX_DONE;
     }
-    match outage_ends(request, context, settings) {
-        true => Status(NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t),
-        false => Status::NGX_DECLINED,
+    if outage_ends(request, context, settings) {
+        context.outage_answered = true;
+        return Status(NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t);
     }
+    Status::NGX_DECLINED
 }
 
 /// The rewrite phase is over: neither `return` nor `rewrite` answered the request.

@@ -17,17 +17,19 @@ session start;
 session_secret test-secret;
 END
 
-# SESST_STORAGE keeps the sessions of B1, B3 and B4 elsewhere than in the cookie; B2 is the stateless base.
+# SESST_STORAGE keeps the sessions of all bases elsewhere than in the cookie, for tests to which that makes no difference.
 my %storage = (
     cookie => '',
     shm    => "session_backend rig shm { size 4m; }\nsession_storage rig;\n",
 );
-$b1 .= $storage{ $ENV{SESST_STORAGE} // 'cookie' } // die "SESST_STORAGE is one of @{[sort keys %storage]}\n";
+my $kept_in = $storage{ $ENV{SESST_STORAGE} // 'cookie' } // die "SESST_STORAGE is one of @{[sort keys %storage]}\n";
+$b1 .= $kept_in;
 
 my $b2 = <<'END';
 session start;
 session_secret RaJKp8UQW1;
 END
+$b2 .= $kept_in;
 
 my %base = (
     none  => '',
