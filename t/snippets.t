@@ -35,7 +35,8 @@ my $AWAY = qr/session: storage "sessions": the session storage cannot be reached
 my @STORAGE_AWAY = (
     [GET  => '/',          200, { headers => { 'X-User' => 'root' }, lacks => 'root' }],
     [GET  => '/members/',  303, { to => '/login' }],
-    [POST => '/login',     503, { form => 'password=apple', log => $AWAY, unset => '__Host-session' }],
+    [POST => '/login',     503, { form => 'password=apple', log => $AWAY, has => 'Please try again', unset => '__Host-session' }],
+    [POST => '/login',     503, { form => 'password=apple', has => 'Please try again', unset => '__Host-session' }],
     [GET  => '/members/',  303, { to => '/login' }],
 );
 
