@@ -1,11 +1,13 @@
-"""One measurement: load from one core, the CPU time of the nginx worker on the other."""
+"""One measurement: load from one core, the CPU time of nginx's workers on the other."""
 
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 HERE = Path(__file__).parent
 # Longer than any measurement: it is ended by a signal, as wrk itself counts in whole seconds.
@@ -25,12 +27,18 @@ class Measured:
     requests: int
     seconds: float
     cpu_ns: int
+    store_ns: int
+    """The CPU time of the store's server."""
     p50_us: int
     p99_us: int
 
     @property
     def us_per_request(self) -> float:
         return self.cpu_ns / self.requests / 1000
+
+    @property
+    def store_us_per_request(self) -> float:
+        return self.store_ns / self.requests / 1000
 
     @property
     def requests_per_second(self) -> float:
@@ -41,31 +49,65 @@ class Measured:
 class Generator:
     """How wrk is run."""
 
-    core: int
+    cores: list[int]
     beside_nginx: bool
-    """On the same core as nginx."""
+    """On the same cores as nginx."""
     connections: int
+    workers: int
 
 
-def measure(worker: int, url: str, cookie: str | None, generator: Generator, seconds: float) -> Measured:
-    before = cpu_ns(worker)
-    requests, duration_us, errors, p50, p99 = run_wrk(url, cookie, generator, seconds)
+@dataclass(frozen=True)
+class Seen:
+    """What wrk saw."""
+
+    requests: int
+    duration_us: int
+    broken: int
+    """Connections that failed, and requests without a response in time."""
+    refused: int
+    """Responses with another status than 2xx and 3xx."""
+    p50_us: int
+    p99_us: int
+
+
+def measure(
+    workers: list[int], store: Callable[[], list[int]], url: str, cookies: list[str], generator: Generator, seconds: float
+) -> Measured:
+    before, store_before = cpu_of_all(workers), cpu_of_all(store())
+    seen = run_wrk(url, cookies, generator, seconds)
     time.sleep(SETTLE)
-    used = cpu_ns(worker) - before
-    if errors or not requests:
-        raise LoadError(f"{url}: {requests} requests, {errors} of them failed")
-    return Measured(requests, duration_us / 1e6, used, p50, p99)
+    failed = seen.broken + seen.refused
+    if failed or not seen.requests:
+        raise LoadError(f"{url}: {seen.requests} requests, {failed} of them failed")
+    used = cpu_of_all(workers) - before
+    # A server may have started processes meanwhile, and ended some.
+    store_used = max(cpu_of_all(store()) - store_before, 0)
+    return Measured(seen.requests, seen.duration_us / 1e6, used, store_used, seen.p50_us, seen.p99_us)
 
 
-def run_wrk(url: str, cookie: str | None, generator: Generator, seconds: float) -> list[int]:
-    command = ["taskset", "-c", str(generator.core)]
+def cpu_of_all(processes: list[int]) -> int:
+    return sum(cpu_ns(process) for process in processes if Path(f"/proc/{process}").exists())
+
+
+def run_wrk(url: str, cookies: list[str], generator: Generator, seconds: float) -> Seen:
+    command = ["taskset", "-c", ",".join(map(str, generator.cores))]
     if generator.beside_nginx:
         # A batch process does not push nginx off the core with every response.
         command += ["chrt", "--batch", "0"]
-    command += ["wrk", "-t1", f"-c{generator.connections}", "-d", WRK_LIMIT, "-s", str(HERE / "count.lua")]
-    if cookie:
-        command += ["-H", f"Cookie: {cookie}"]
-    wrk = subprocess.Popen(command + [url], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command += ["wrk", f"-t{generator.workers}", f"-c{generator.connections}", "-d", WRK_LIMIT, "-s", str(HERE / "count.lua")]
+    if len(cookies) == 1:
+        command += ["-H", f"Cookie: {cookies[0]}"]
+    with NamedTemporaryFile("w", encoding="utf-8") as file:
+        environment = dict(os.environ)
+        if len(cookies) > 1:
+            file.writelines(f"{cookie}\n" for cookie in cookies)
+            file.flush()
+            environment["BENCH_COOKIES"] = file.name
+        return watch(command + [url], environment, seconds)
+
+
+def watch(command: list[str], environment: dict[str, str], seconds: float) -> Seen:
+    wrk = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     try:
         time.sleep(seconds)
         wrk.send_signal(signal.SIGINT)
@@ -76,7 +118,7 @@ def run_wrk(url: str, cookie: str | None, generator: Generator, seconds: float) 
             wrk.wait()
     for line in said.splitlines():
         if line.startswith("counted "):
-            return [int(number) for number in line.split()[1:]]
+            return Seen(*(int(number) for number in line.split()[1:]))
     raise LoadError(f"wrk did not run to its end:\n{said}")
 
 

@@ -8,10 +8,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import load
+import memory
 import probe
 import report
 from rows import ROWS, NoSuchRow, Row, select
 from servers import ServerError, Servers, choose_cores
+from stores import NAMES, StoreError
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Plan:
 
 FULL = Plan(rounds=5, seconds=1.5, warm_up=0.5)
 QUICK = Plan(rounds=3, seconds=0.7, warm_up=0.2)
-SMOKE = Plan(rounds=1, seconds=0.2, warm_up=0)
+SMOKE = Plan(rounds=1, seconds=0.1, warm_up=0)
 
 
 def main() -> None:
@@ -40,7 +42,7 @@ def main() -> None:
         run(options)
     except KeyboardInterrupt:
         sys.exit(130)
-    except (NoSuchRow, ServerError, probe.ProbeError, load.LoadError) as error:
+    except (NoSuchRow, ServerError, StoreError, probe.ProbeError, load.LoadError) as error:
         sys.exit(f"bench: {error}")
 
 
@@ -52,6 +54,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=positive(int))
     parser.add_argument("--seconds", type=positive(float))
     parser.add_argument("--connections", type=positive(int), default=32)
+    parser.add_argument("--workers", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--memory", action="store_true")
     parser.add_argument("--load", choices=("other", "same"), default="other")
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--list", action="store_true")
@@ -75,15 +79,19 @@ def run(options: argparse.Namespace) -> None:
     rows = select(options.only)
     rounds = options.rounds or options.plan.rounds
     seconds = options.seconds or options.plan.seconds
-    cores = choose_cores(share=options.load == "same")
+    cores = choose_cores(options.load == "same", options.workers)
     if cores.are_one and options.load == "other":
-        print("bench: there is only one core: the load runs on it too, as with --load same", file=sys.stderr)
-    generator = load.Generator(cores.load, cores.are_one, options.connections)
-    with Servers(options.binary.resolve(), options.module.resolve(), cores) as servers:
+        print("bench: there are no other cores: the load runs on those of nginx, as with --load same", file=sys.stderr)
+    generator = load.Generator(cores.load, cores.are_one, options.connections, options.workers)
+    stores = set(NAMES) if options.memory else {row.store for row in rows if row.store}
+    with Servers(options.binary.resolve(), options.module.resolve(), cores, stores) as servers:
+        if options.memory:
+            print(memory.table(servers, generator, options.module))
+            return
         try:
             cookies = probe.make_cookies(servers.probe_port, rows)
             for row in rows:
-                probe.check(servers.probe_port, row, cookies.get(row.cookie))
+                probe.check(servers.probe_port, row, next(iter(cookies.get(row.cookie, [])), None))
             measured = measure(servers, generator, rows, cookies, Plan(rounds, seconds, options.plan.warm_up))
         except (probe.ProbeError, load.LoadError):
             print(servers.errors()[-4000:], file=sys.stderr)
@@ -95,13 +103,13 @@ def run(options: argparse.Namespace) -> None:
 
 
 def measure(
-    servers: Servers, generator: load.Generator, rows: list[Row], cookies: dict[str, str], plan: Plan
+    servers: Servers, generator: load.Generator, rows: list[Row], cookies: dict[str | None, list[str]], plan: Plan
 ) -> report.Rounds:
     """All rows in turns, so that a slow moment of the machine meets all alike."""
 
     def once(row: Row, duration: float) -> load.Measured:
         url = f"http://127.0.0.1:{servers.port}{row.path}"
-        return load.measure(servers.worker, url, cookies.get(row.cookie), generator, duration)
+        return load.measure(servers.workers, lambda: servers.stores.processes(row.store), url, cookies.get(row.cookie, []), generator, duration)
 
     progress = Progress(len(rows) * (plan.rounds + bool(plan.warm_up)))
     if plan.warm_up:

@@ -10,18 +10,21 @@ class ProbeError(Exception):
     """A location does something else than its row says."""
 
 
-def make_cookies(port: int, rows: list[Row]) -> dict[str, str]:
+def make_cookies(port: int, rows: list[Row]) -> dict[str | None, list[str]]:
     """The Cookie headers the rows need, by name."""
-    cookies = {}
-    for name in {row.cookie for row in rows if row.cookie}:
-        response, _ = get(port, f"/make/{name}")
-        lines = response.headers.get_all("Set-Cookie", [])
-        if response.status != 200 or not lines:
-            raise ProbeError(f"/make/{name} answered {response.status} and set {len(lines)} cookies")
-        cookies[name] = "; ".join(line.partition(";")[0] for line in lines)
+    wanted = {row.cookie: row.sessions for row in rows if row.cookie}
+    cookies: dict[str | None, list[str]] = {name: [make_cookie(port, name) for _ in range(count)] for name, count in wanted.items()}
     # A session counts as idle from the next whole second on.
     time.sleep(2)
     return cookies
+
+
+def make_cookie(port: int, name: str) -> str:
+    response, _ = get(port, f"/make/{name}")
+    lines = response.headers.get_all("Set-Cookie", [])
+    if response.status != 200 or not lines:
+        raise ProbeError(f"/make/{name} answered {response.status} and set {len(lines)} cookies")
+    return "; ".join(line.partition(";")[0] for line in lines)
 
 
 def check(port: int, row: Row, cookie: str | None) -> None:

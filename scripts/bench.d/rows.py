@@ -21,6 +21,22 @@ class Row:
     """Whether each response must have Set-Cookie lines; how many depends on how well the data deflates."""
     body: str | None = None
     """What the program behind nginx must have seen."""
+    sessions: int = 1
+    """How many sessions the requests take turns with."""
+    store: str | None = None
+    """Where the sessions are, if not in their cookies."""
+
+
+# More than there are requests under way: with one session alone they would wait for each other in a database.
+MANY = 64
+
+
+def stored(name: str, title: str) -> tuple[Row, Row]:
+    """The rows of a store."""
+    return (
+        Row(f"{name}-check", f"check, 100 B in {title}", f"/{name}/check", name, "control-stored", "open", False, None, MANY, name),
+        Row(f"{name}-save", f"save, 100 B to {title}", f"/{name}/save", f"{name}-save", "control-stored", "open", True, None, MANY, name),
+    )
 
 
 ROWS = (
@@ -49,6 +65,10 @@ ROWS = (
         "open",
         body="ann@example.org - no cookie",
     ),
+    Row("control-stored", "control with the cookies of stored sessions", "/control", "shm", None, "off", sessions=MANY),
+    *stored("shm", "shm"),
+    *stored("redis", "Redis"),
+    *stored("postgres", "Postgres"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The two nginx of a run: the one that is measured, and the program behind its proxy_pass."""
+"""The servers of a run: the nginx that is measured, the program behind its proxy_pass, and the stores."""
 
 import os
 import shutil
@@ -12,6 +12,8 @@ from pathlib import Path
 from string import ascii_letters, digits
 from random import Random
 
+from stores import Stores
+
 HERE = Path(__file__).parent
 START_LIMIT = 10.0
 
@@ -24,40 +26,50 @@ class ServerError(Exception):
 class Cores:
     """Where the two sides of the measurement run."""
 
-    measured: int
-    load: int
+    measured: list[int]
+    """One for each worker."""
+    load: list[int]
+    store: list[int]
+    """Never that of nginx if there is another: a store is another machine's."""
 
     @property
     def are_one(self) -> bool:
         return self.measured == self.load
 
 
-def choose_cores(share: bool) -> Cores:
-    """The last core this process may use for nginx; for the load the one before it, or the same one to share."""
+def choose_cores(share: bool, workers: int) -> Cores:
+    """The last cores this process may use for nginx; for the load those before them, or the same ones to share."""
     allowed = sorted(os.sched_getaffinity(0))
-    other = allowed[-1] if share or len(allowed) == 1 else allowed[-2]
-    return Cores(measured=allowed[-1], load=other)
+    if len(allowed) < workers:
+        raise ServerError(f"{workers} workers need as many cores, and there are {len(allowed)}")
+    measured, others = allowed[-workers:], allowed[:-workers][-workers:]
+    return Cores(measured, load=measured if share or not others else others, store=others or measured)
 
 
 class Servers:
     """Started on entry, ended and swept away on exit."""
 
-    def __init__(self, binary: Path, module: Path, cores: Cores) -> None:
+    def __init__(self, binary: Path, module: Path, cores: Cores, stores: set[str]) -> None:
         self._binary = binary
         self._module = module
         self._cores = cores
         self._started: list[subprocess.Popen[bytes]] = []
-        self.port, self.probe_port, self._upstream_port = free_ports(3)
+        self.port, self.probe_port, self._upstream_port, *self._store_ports = free_ports(3 + len(stores))
+        self._store_names = stores
 
     def __enter__(self) -> "Servers":
         self._run = Path(tempfile.mkdtemp(prefix="nginx-session-bench."))
         self._run.chmod(0o755)  # nginx's worker may be another user
+        self.stores = Stores(self._store_names, self._run, self._store_ports, self._cores.store)
         try:
-            self._start("upstream.conf", self._cores.load, self._upstream_port)
-            (self._run / "cookies.conf").write_text(cookie_makers(), "utf-8")
-            shutil.copy(HERE / "locations.conf", self._run)
+            self.stores.start()
+            behind = self._start("upstream.conf", self._cores.load[-1:], self._upstream_port)
+            self.bare_worker = workers_of(behind, 1)[0]
+            self._write("cookies.conf", cookie_makers(self.stores.places()))
+            self._write("backends.conf", self.stores.configuration())
+            self._write("locations.conf", (HERE / "locations.conf").read_text("utf-8") + self.stores.locations())
             master = self._start("nginx.conf", self._cores.measured, self.probe_port)
-            self.worker = worker_of(master)
+            self.workers = workers_of(master, len(self._cores.measured))
         except BaseException:
             self.__exit__()
             raise
@@ -72,19 +84,28 @@ class Servers:
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
+        self.stores.stop()
         shutil.rmtree(self._run)
 
     def errors(self) -> str:
         log = self._run / "error.log"
         return log.read_text("utf-8", "replace") if log.exists() else ""
 
-    def _start(self, template: str, core: int, port: int) -> int:
+    def _write(self, name: str, text: str) -> None:
+        file = self._run / name
+        file.touch(0o600)  # it may hold the password of a store
+        file.write_text(text, "utf-8")
+
+    def _start(self, template: str, cores: list[int], port: int) -> int:
         """Starts nginx with a filled-in template and waits until it listens; the process id of its master."""
         text = (HERE / template).read_text("utf-8")
         for name, value in {
             "RUN": self._run,
             "MODULE": self._module,
-            "CPU_MASK": f"{1 << core:b}",
+            "WORKERS": len(cores),
+            "CPU_MASK": " ".join(f"{1 << core:b}" for core in cores),
+            # Else one worker may take most of the connections.
+            "SHARED": "reuseport" if len(cores) > 1 else "",
             "PORT": self.port,
             "PROBE_PORT": self.probe_port,
             "UPSTREAM_PORT": self._upstream_port,
@@ -113,15 +134,16 @@ def wait_for(server: subprocess.Popen[bytes], port: int) -> None:
     raise ServerError(f"nginx did not listen on port {port} within {START_LIMIT:.0f} s")
 
 
-def worker_of(master: int) -> int:
-    """The one worker process of a master, which listens a little before it has one."""
+def workers_of(master: int, count: int) -> list[int]:
+    """The worker processes of a master, which listens a little before it has them."""
     deadline = time.monotonic() + START_LIMIT
     while time.monotonic() < deadline:
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and parent_of(entry) == master and b"worker process" in command_of(entry):
-                return int(entry.name)
+        processes = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        found = [entry for entry in processes if parent_of(entry) == master and b"worker process" in command_of(entry)]
+        if len(found) == count:
+            return [int(entry.name) for entry in found]
         time.sleep(0.05)
-    raise ServerError("nginx has no worker process")
+    raise ServerError("nginx has not all of its worker processes")
 
 
 def parent_of(process: Path) -> int | None:
@@ -150,8 +172,9 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
-def cookie_makers() -> str:
-    """Locations /make/NAME, each setting the cookies of a session with its own kind of data."""
+def cookie_makers(places: dict[str, str]) -> str:
+    """Locations /make/NAME, each setting the cookies of a session with its own kind of data; `places` has the names of those
+    whose sessions are in a backend, and the backends."""
     user = {"user": "ann@example.org", "role": "editor", "locale": "en_GB", "seen": "never"}
     random = Random(1)
 
@@ -172,6 +195,7 @@ def cookie_makers() -> str:
             maker("plain", user | tokens, "session_compression_threshold 0;"),
             maker("foreign", user, "session_secret another;"),
         ]
+        + [maker(name, user, f"session_storage {backend};") for name, backend in places.items()]
     )
 
 

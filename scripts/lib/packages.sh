@@ -17,7 +17,7 @@ packages_of() {
                     redis-server memcached postgresql mariadb-server
                 ;;
             demo) echo curl openssl python3 ;;
-            bench) echo wrk python3 procps util-linux ;;
+            bench) echo wrk python3 procps util-linux binutils redis-server postgresql ;;
         esac
     done
 }
