@@ -30,7 +30,6 @@ mkdir "$folder/there" or die "mkdir: $!";
 
 our @all = qw(redis postgres memcached mysql file);
 
-
 sub login { return 'database ' . SessT::Servers::DATABASE . '; username ' . SessT::Servers::USER . '; password ' . SessT::Servers::PASSWORD . ';' }
 
 sub backend {
