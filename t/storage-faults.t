@@ -64,6 +64,8 @@ sub locations {
         passrput => "$pass session_set user \$arg_u; return 204;",
         passneed => "$pass session_require on; $echo",
         passout  => "$pass session destroy; return 204;",
+        remember     => 'session_remember on; session_set user $arg_u if=$arg_u; return 200 "$session_status [$session_data_user]";',
+        rememberpass => "$pass session_remember on; $echo",
         page     => "error_page 503 = \@sorry; $echo",
     );
     return map { "location = /$name/$_ { session_storage $name; $in{$_} }\n" } sort keys %in;
@@ -71,7 +73,7 @@ sub locations {
 
 add_block_preprocessor(sub {
     my ($block) = @_;
-    $block->set_value(http_config => backends() . "session start;\nsession_secret test-secret;\nkeepalive_requests 100000;\n" . ($block->http_config // ''));
+    $block->set_value(http_config => backends() . "session start;\nsession_secret test-secret;\nsession_stale_ttl 1m;\nkeepalive_requests 100000;\n" . ($block->http_config // ''));
     $block->set_value(config => join '', map({ locations($_) } sort(keys %server), 'file', map { ("proxied_$_", "patient_$_") } qw(redis postgres)),
         "location = /plain { session off; return 200 plain; }\nlocation \@sorry { return 200 \"sorry \$session_status\"; }\n");
     $block->set_value(request => "GET /plain");
@@ -94,6 +96,17 @@ sub back {
     rename "$folder/away", "$folder/there" or die "rename: $!";
     return;
 }
+
+# A small disk of its own, where we may mount one.
+sub mount_disk {
+    my ($where) = @_;
+    mkdir $where;
+    return system("mount -t tmpfs -o size=64k,mode=0700 tmpfs '$where' 2>/dev/null") == 0;
+}
+
+sub unmount_disk { my ($where) = @_; return system("umount --lazy '$where'") == 0 }
+
+sub can_mount { return mount_disk("$folder/disk") && unmount_disk("$folder/disk") }
 
 # --- a client ---
 
@@ -273,25 +286,55 @@ for my $name (@main::all) {
 --- init
 for my $name (qw(redis postgres mysql file)) {
     my @cookies = map { main::login_at($name, "u$_") } 0 .. 4;
-    my ($good, $failed, @wrong) = (0, 0);
+    my %expected = (show => qr/^open \[u\d\]$/, up => qr/"method":"GET"/, put => qr/^$/, upput => qr/"method":"GET"/);
+    my ($good, $failed, @wrong, @saved) = (0, 0);
     my ($start, $state) = (time, 0);
     while (time < $start + 3) {
         if ($state == 0 && time > $start + 0.6) { main::away($name); $state = 1 }
         if ($state == 1 && time > $start + 1.6) { main::back($name); $state = 2 }
-        my @asked = map { main::send_request("/$name/" . ($_ % 2 ? 'show' : 'up'), $cookies[$_]) } 0 .. 4;
-        for my $i (0 .. 4) {
-            my $answer = main::answer($asked[$i]);
-            if    (main::has_cookie($answer))                                       { push @wrong, $answer }
-            elsif (main::status($answer) eq '503')                                  { $failed++ }
-            elsif (main::status($answer) eq '200' && $i % 2 == 0)                   { $good++ }
-            elsif (main::status($answer) eq '200' && main::body($answer) eq "open [u$i]") { $good++ }
-            else                                                                    { push @wrong, $answer }
+        my @where = map { my $where = $_; map { [ $where, $_ ] } 0 .. 4 } sort keys %expected;
+        my @asked = map { main::send_request("/$name/$_->[0]?u=new", $cookies[$_->[1]]) } @where;
+        for my $i (0 .. $#asked) {
+            my ($answer, $where) = (main::answer($asked[$i]), $where[$i][0]);
+            my ($status, $has_cookie, $saves) = (main::status($answer), main::has_cookie($answer), scalar $where =~ /put/);
+            if    ($status eq '503' && !$has_cookie) { $failed++ }
+            elsif ($status =~ /^20[04]$/ && $has_cookie == ($saves ? 1 : 0) && main::body($answer) =~ $expected{$where}) {
+                $good++;
+                push @saved, main::token($answer) if $saves;
+            }
+            else { push @wrong, "$where: $answer" }
         }
     }
     is scalar(@wrong), 0, "$name: no answer is wrong" or diag($wrong[0]);
     cmp_ok $good, '>', 5, "$name: many are good";
     cmp_ok $failed, '>', 0, "$name: some fail";
-    main::recovers($name, $cookies[$_], qr/^open \[u$_\]$/) for 0 .. 4;
+    main::recovers($name, $saved[-1], qr/^open \[new\]$/);
+    # Each token that went out opens its session: none was sent before the storage had it.
+    my @lost = grep { main::body(main::ask("/$name/show", $_)) ne 'open [new]' } @saved;
+    is scalar(@lost), 0, "$name: and no session is lost of " . @saved;
+}
+
+=== away while a remember cookie is looked at: no cookie is cleared, whatever the session cookie is
+--- http_config
+session_remember_safety None;
+--- init
+for my $name (qw(redis postgres file)) {
+    my $answer = main::ask("/$name/remember?u=ann");
+    my %token = $answer =~ /^Set-Cookie: (session|remember)=([^;\r]+)/mg;
+    is join(' ', sort keys %token), 'remember session', "$name: remembered";
+    main::ask("/$name/out", "session=$token{session}");
+    my $tampered = $token{session} =~ s/.\z/$& eq 'A' ? 'E' : 'A'/er;
+    my @cookies = ("remember=$token{remember}", map { "session=$_; remember=$token{remember}" } $token{session}, $tampered, 'x');
+    main::away($name);
+    for my $where (qw(remember rememberpass)) {
+        for my $i (0 .. $#cookies) {
+            my $answer = main::ask("/$name/$where", $cookies[$i]);
+            is main::status($answer) . main::has_cookie($answer), $where =~ /pass/ ? '2000' : '5030', "$name: $where $i";
+        }
+    }
+    main::back($name);
+    main::recovers($name, main::login_at($name, 'ann'), qr/^open/);
+    like main::ask("/$name/remember", $cookies[0]), qr/remembered \[ann\]\z/, "$name: back, the user is remembered";
 }
 
 === killed while a connection is idle: the first request afterwards works
@@ -473,3 +516,40 @@ for my $type (qw(postgres mysql)) {
 }
 --- no_error_log
 hunter
+
+=== a full disk: who is there stays, nobody comes, until there is room
+--- skip_eval
+10: !main::can_mount()
+--- post_setup_server_root
+main::mount_disk("$main::folder/disk") or die 'no disk';
+--- http_config eval
+"session_backend disk file { path $main::folder/disk; }
+ server { listen 127.0.0.1:\$TEST_NGINX_RAND_PORT_2; @{[main::locations('disk')]} }
+"
+--- init
+my $disk = "$main::folder/disk";
+my $done = eval {
+    local $ENV{TEST_NGINX_SERVER_PORT} = SessT::Room::expand('$TEST_NGINX_RAND_PORT_2');
+    my $cookie = main::login_at('disk', 'ann');
+    my $from = length main::log_text();
+    open my $filler, '>', "$disk/filler" or die "open: $!";
+    1 while syswrite $filler, 'x' x 4096;
+    close $filler;
+    for my $old ($cookie, undef) {
+        my $answer = main::ask('/disk/put?u=eve', $old);
+        is main::status($answer) . main::has_cookie($answer), '5030', 'no save';
+    }
+    is main::body(main::ask('/disk/show', $cookie)), 'open [ann]', 'the session is what it was';
+    is join(' ', grep { !/^filler$|^session_.{43}$/ } map { m{([^/]+)$} } glob "$disk/{*,.session*}"), '', 'nothing half written is left';
+    main::ask($_, $cookie) for ('/disk/put?u=eve', '/disk/show') x 5;
+    is scalar(main::lines_about('disk', $_, $from)), $_ eq 'error' ? 1 : 0, "one outage, so many lines at $_" for qw(error notice);
+    unlink "$disk/filler";
+    my $answer = main::ask('/disk/put?u=bob', $cookie);
+    is main::body(main::ask('/disk/show', main::token($answer))), 'open [bob]', 'there is room again';
+    my @lines = main::lines_about('disk', 'error', $from);
+    like "@lines", qr/full/, 'the log says why';
+    1;
+};
+my $why = $@;
+main::unmount_disk($disk);
+die $why unless $done;
