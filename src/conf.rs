@@ -25,7 +25,7 @@ use ngx::ffi::{
 
 use crate::module;
 pub use access::{Action, Create, OnError, Require};
-pub use backend::{Backend, Store};
+pub use backend::{Backend, Store, Work};
 pub use command::ConfError;
 use command::{ANY, BLOCK, Directive, FLAG, ONE, TWO, command};
 pub use data::Unset;

@@ -9,7 +9,7 @@ mod offload;
 mod timer;
 
 pub use executor::{Task, spawn};
-pub use offload::{background, offload, offload_async};
+pub use offload::{background, hand_over, offload, offload_async};
 pub use timer::{next_turn, within};
 
 /// Ends the thread and drops what still waits, or nginx would report an open socket at exit.

@@ -11,7 +11,7 @@ use ngx::ffi::{
 use storage::Deadline;
 
 use crate::conf::{Backend, MainConf, Store};
-use crate::event::{background, spawn};
+use crate::event::{background, hand_over, spawn};
 use crate::module;
 use crate::request::probe;
 
@@ -58,6 +58,8 @@ pub unsafe fn start(cycle: *mut ngx_cycle_t) {
             }
         }
     }
+    // The loop has not begun to turn.
+    hand_over();
 }
 
 /// A storage that cannot be reached at start is worth a warning, and no more: it may come.

@@ -37,8 +37,10 @@ pub struct Backend {
     pub store: Store,
     /// The same as `store` where nobody but us removes what has expired.
     pub files: Option<Arc<File>>,
-    /// This worker's last operation failed; the outage is in the log.
-    down: Cell<bool>,
+    /// This worker's last read failed; the outage is in the log.
+    not_reading: Cell<bool>,
+    /// Its last write failed. A storage may be full, or a replica, and still be read.
+    not_writing: Cell<bool>,
 }
 
 /// How a backend is reached.
@@ -49,15 +51,36 @@ pub enum Store {
     Remote(Arc<dyn Storage>),
 }
 
+/// What was asked of a storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    Read,
+    Write,
+}
+
 impl Backend {
     /// Takes note of a failed operation; `true` when it is the first of an outage.
-    pub fn went_down(&self) -> bool {
-        !self.down.replace(true)
+    pub fn went_down(&self, work: Work) -> bool {
+        let known = self.not_reading.get() || self.not_writing.get();
+        match work {
+            Work::Read => self.not_reading.set(true),
+            Work::Write => self.not_writing.set(true),
+        }
+        !known
     }
 
-    /// Takes note of an operation that was answered; `true` when an outage is over.
-    pub fn came_up(&self) -> bool {
-        self.down.replace(false)
+    /// Takes note of an operation that was answered; `true` when an outage is over. That something can be read says
+    /// nothing of a storage that could be read all the time.
+    pub fn came_up(&self, work: Work) -> bool {
+        let over = match work {
+            Work::Read => self.not_reading.get(),
+            Work::Write => self.not_reading.get() || self.not_writing.get(),
+        };
+        if over {
+            self.not_reading.set(false);
+            self.not_writing.set(false);
+        }
+        over
     }
 }
 
@@ -580,7 +603,8 @@ pub fn backend(_level: &mut Directives, args: &Arguments) -> Result<(), ConfErro
         timeout,
         store,
         files,
-        down: Cell::new(false),
+        not_reading: Cell::new(false),
+        not_writing: Cell::new(false),
     }));
     Ok(())
 }

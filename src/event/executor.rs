@@ -21,6 +21,8 @@ thread_local! {
     /// Set on nginx's thread; tells a waker where it is.
     static ON_LOOP: Cell<bool> = const { Cell::new(false) };
     static QUEUE: RefCell<VecDeque<Runnable>> = const { RefCell::new(VecDeque::new()) };
+    /// Called after the queue has been drained.
+    static END_OF_TURN: Cell<Option<fn()>> = const { Cell::new(None) };
     static DRAIN: RefCell<Option<Box<ngx_event_t>>> = const { RefCell::new(None) };
 }
 
@@ -43,6 +45,16 @@ fn schedule(runnable: Runnable) {
         return;
     }
     QUEUE.with_borrow_mut(|queue| queue.push_back(runnable));
+    post_drain();
+}
+
+/// Calls `f` once this turn of the event loop has handled its events.
+pub fn at_end_of_turn(f: fn()) {
+    END_OF_TURN.set(Some(f));
+    post_drain();
+}
+
+fn post_drain() {
     DRAIN.with_borrow_mut(|event| {
         let event = event.get_or_insert_with(drain_event);
         // SAFETY: the event lives as long as the thread; posting it twice is harmless.
@@ -61,6 +73,9 @@ fn drain_event() -> Box<ngx_event_t> {
 
 unsafe extern "C" fn on_posted(_event: *mut ngx_event_t) {
     run_queue();
+    if let Some(f) = END_OF_TURN.take() {
+        guard_unit(f);
+    }
 }
 
 /// Runs what is in the queue now; what is woken meanwhile waits for the next turn.

@@ -10,7 +10,7 @@ use session::{
 use super::context::{Context, SessionStatus, Stage};
 use super::store::{self, RecordName};
 use super::wait::{self, Waiter};
-use crate::conf::{Backend, Remember, Settings, Store};
+use crate::conf::{Backend, Remember, Settings, Store, Work};
 use crate::event::offload;
 use crate::http::Request;
 
@@ -157,7 +157,7 @@ async fn load(
         Some(backend) => {
             let name = record_name(settings, kind, &token);
             let answer = store::get(backend, name, waiter.request().now()).await;
-            store::note(waiter.request(), backend, &answer);
+            store::note(waiter.request(), backend, Work::Read, &answer);
             read_record(settings, answer.map_err(|_| Trouble::Unknown)?)?
         }
     };

@@ -14,7 +14,7 @@ use super::lookup::{self, stretch, with_binding};
 use super::store::{self, RecordName};
 use super::wait::{self, Waiter};
 use super::{random_bytes, renewals};
-use crate::conf::{Action, Backend, Remember, Settings};
+use crate::conf::{Action, Backend, Remember, Settings, Work};
 use crate::http::Request;
 
 /// Saves, renews or touches the session, whichever is due. What has to wait is left in `context.waiting`.
@@ -185,7 +185,7 @@ async fn write(waiter: Waiter, backend: &Backend, sealed: &Sealed) -> Result<(),
         return Ok(());
     };
     let answer = store::set(backend, record.clone()).await;
-    store::note(waiter.request(), backend, &answer);
+    store::note(waiter.request(), backend, Work::Write, &answer);
     answer
 }
 
@@ -265,7 +265,7 @@ async fn save_info(waiter: Waiter, settings: &'static Settings) {
         return;
     };
     let answer = store::set(backend, record).await;
-    store::note(waiter.request(), backend, &answer);
+    store::note(waiter.request(), backend, Work::Write, &answer);
     if let Err(error) = answer {
         return fail(waiter, backend, &error);
     }
@@ -289,7 +289,7 @@ async fn save_remember_info(
         key,
     };
     let answer = store::get(backend, name, waiter.request().now()).await;
-    store::note(waiter.request(), backend, &answer);
+    store::note(waiter.request(), backend, Work::Read, &answer);
     let limit = session::record::size_limit(policy.max_data);
     let Ok(Some(Ok(record))) = answer.map(|value| value.map(|value| Record::parse(&value, limit)))
     else {
@@ -300,7 +300,7 @@ async fn save_remember_info(
         .and_then(|session| session.remember_info_record(policy, record, waiter.request().now()));
     if let Some(write) = write {
         let answer = store::set(backend, write).await;
-        store::note(waiter.request(), backend, &answer);
+        store::note(waiter.request(), backend, Work::Write, &answer);
     }
 }
 
@@ -406,7 +406,7 @@ async fn end(waiter: Waiter, settings: &'static Settings) {
         for record in [of_session, of_remember].into_iter().flatten() {
             let answer =
                 store::delete(backend, record, metadata.clone(), waiter.request().now()).await;
-            store::note(waiter.request(), backend, &answer);
+            store::note(waiter.request(), backend, Work::Write, &answer);
             if let Err(error) = answer {
                 return fail(waiter, backend, &error);
             }

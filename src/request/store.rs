@@ -3,7 +3,7 @@
 use session::SessionId;
 use storage::{Deadline, Error, MetaEntry, RecordId, RecordWrite};
 
-use crate::conf::{Backend, Store};
+use crate::conf::{Backend, Store, Work};
 use crate::event::offload_async;
 use crate::http::Request;
 
@@ -86,10 +86,10 @@ pub async fn probe(backend: &Backend) -> Result<(), Error> {
 }
 
 /// One line when an outage begins, one when it is over.
-pub fn note<T>(request: Request<'_>, backend: &Backend, answer: &Result<T, Error>) {
+pub fn note<T>(request: Request<'_>, backend: &Backend, work: Work, answer: &Result<T, Error>) {
     match answer {
         Ok(_) => {
-            if backend.came_up() {
+            if backend.came_up(work) {
                 request_log!(NOTICE, request, "storage \"{}\" works again", backend.name);
             }
         }
@@ -98,7 +98,7 @@ pub fn note<T>(request: Request<'_>, backend: &Backend, answer: &Result<T, Error
             request_log!(ERR, request, "storage \"{}\": {error}", backend.name);
         }
         Err(error) => {
-            if backend.went_down() {
+            if backend.went_down(work) {
                 request_log!(ERR, request, "storage \"{}\": {error}", backend.name);
             }
         }
