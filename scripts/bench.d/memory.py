@@ -13,7 +13,7 @@ from servers import Servers
 ZONE = 8 << 20
 FILL_SECONDS = 0.5
 FILL_PORTIONS = 60
-USE_SECONDS = 0.3
+USE_SECONDS = 0.15
 
 
 def table(servers: Servers, generator: load.Generator, module: Path) -> str:
