@@ -14,7 +14,7 @@ packages_of() {
             test)
                 echo libtest-base-perl libhttp-message-perl libio-socket-ssl-perl procps \
                     python3 python3-cryptography curl openssl nghttp2-client shellcheck \
-                    redis-server memcached postgresql mariadb-server
+                    redis-server memcached postgresql mariadb-server wrk binutils
                 ;;
             demo) echo curl openssl python3 ;;
             bench) echo wrk python3 procps util-linux binutils redis-server postgresql ;;
