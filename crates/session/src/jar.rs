@@ -140,7 +140,7 @@ pub struct Jar {
     /// The oldest first.
     slots: Vec<Slot>,
     limits: Limits,
-    /// What lines have ended since the jar was read.
+    /// What lines have ended since the jar was read, also what another has set again.
     ended: Vec<(String, Place)>,
     is_changed: bool,
     evicted: usize,
@@ -295,7 +295,6 @@ impl Jar {
     /// True when the jar is another one now. A cookie that replaces one takes over its age; one that has expired is left to
     /// [`Self::make_room`], as if it were gone.
     fn put(&mut self, mut cookie: Cookie, now: u64) -> bool {
-        self.ended.retain(|(name, place)| !cookie.is(name, place));
         let old = self
             .slots
             .iter()

@@ -169,6 +169,16 @@ fn a_domain_is_the_host_or_above_it() {
         }
     }
     assert_eq!(jar_of(url, &["a=b; Domain="]).to_json()[0][6], json!(2));
+    let stored = store(
+        &mut Jar::default(),
+        "http://www.exämple.com/",
+        "a=b; Domain=exämple.com",
+    );
+    assert_eq!(
+        stored,
+        Stored::Ignored(Reason::ForeignDomain),
+        "names are ASCII"
+    );
 }
 
 #[test]
@@ -667,6 +677,21 @@ fn parallel_requests_lose_nothing() {
 }
 
 #[test]
+fn a_cookie_that_was_ended_and_set_again_is_new() {
+    let url = origin("http://app.test/");
+    let read = jar_of("http://app.test/", &["a=1", "b=1"]);
+    let mut jar = reread(&read);
+    for line in [&b"a=; Max-Age=0"[..], b"a=2"] {
+        jar.store(line, &url, NOW + 1);
+    }
+    let mut merged = reread(&read);
+    merged.merge(&jar, NOW + 1);
+    for jar in [jar, merged] {
+        assert_eq!(jar.header(&url, NOW + 1).as_deref(), Some("b=1; a=2"));
+    }
+}
+
+#[test]
 fn a_merge_keeps_ages_and_limits() {
     let url = origin("http://app.test/");
     let limits = Limits { max: 3, size: 1000 };
@@ -699,6 +724,12 @@ fn other_json_libraries_leave_it_as_it_is() {
     ]);
     let jar = Jar::from_json(&serde_json::from_str(by_lua).unwrap()).unwrap();
     assert_eq!(jar.to_json(), own);
+    let upside_down = json!([
+        ["b", "2", "app.test", "/", 2, -1, 2],
+        ["a", "1", "app.test", "/", 1, -1, 2]
+    ]);
+    let jar = Jar::from_json(&upside_down).unwrap();
+    assert_eq!(sent(&jar, "http://app.test/"), "a=1; b=2");
     for empty in [json!([]), json!({}), Value::Null] {
         assert!(Jar::from_json(&empty).unwrap().is_empty());
     }

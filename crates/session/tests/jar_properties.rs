@@ -259,8 +259,8 @@ proptest! {
             cookies
         };
         prop_assert_eq!(sorted(&merged), sorted(&jar));
-        let again = merged.to_json();
+        let again = sorted(&merged);
         merged.merge(&jar, now);
-        prop_assert_eq!(merged.to_json(), again, "once more changes nothing");
+        prop_assert_eq!(sorted(&merged), again, "once more changes nothing");
     }
 }

@@ -195,6 +195,7 @@ mod tests {
             (&format!("{PAST}; Max-Age=x"), Some(784_111_777)),
             ("Expires=Fri, 31 Dec 9999 23:59:59 GMT", Some(latest)),
             ("Expires=never", None),
+            (&format!("{PAST}; Expires=never"), Some(784_111_777)),
         ] {
             assert_eq!(
                 parse(&format!("a=b; {attributes}")).expires(),

@@ -111,6 +111,7 @@ mod tests {
             ("::1", "1", false),
             ("example.com", "", false),
             ("example.com", ".", false),
+            ("example..", "", false),
             ("", "", true),
         ] {
             assert_eq!(
