@@ -16,6 +16,7 @@ pub mod cookie;
 mod entry;
 pub mod header;
 pub mod id;
+pub mod jar;
 pub mod keys;
 mod lazy;
 pub mod metadata;
@@ -37,6 +38,7 @@ pub use cookie::response::{
 };
 pub use header::{Flags, HEADER_SIZE, HEADER_TEXT_SIZE, Header};
 pub use id::SessionId;
+pub use jar::{JAR_KEY, Jar, JarError, Origin};
 pub use keys::{
     CipherKey, Ikm, KeyError, KeyIndex, KeyRing, KeySource, Safety, SafetyError, Stretch,
 };
