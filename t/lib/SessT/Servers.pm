@@ -206,7 +206,18 @@ sub stop {
     return;
 }
 
-sub freeze { my ($self) = @_; $self->_signal(STOP => $self->{pid}); return }
+# A server with several threads may answer for a moment after the signal: it is frozen when all of them stand still.
+sub freeze {
+    my ($self) = @_;
+    my $pid = $self->{pid};
+    $self->_signal(STOP => $pid);
+    my $children = slurp("/proc/$pid/task/$pid/children") // '';
+    my @stats = map { glob "/proc/$_/task/*/stat" } $pid, split ' ', $children;
+    for (my $end = time + PATIENCE; time < $end; sleep POLL) {
+        return unless grep { (slurp($_) // '') !~ /^\d+ \(.*\) [Tt]\b/s && -e } @stats;
+    }
+    die "process $pid cannot be frozen\n";
+}
 
 sub thaw { my ($self) = @_; $self->_signal(CONT => $self->{pid}); return }
 
