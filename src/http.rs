@@ -4,6 +4,7 @@
 
 pub mod headers_in;
 pub mod headers_out;
+mod list;
 mod request;
 mod value;
 

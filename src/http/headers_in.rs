@@ -9,13 +9,13 @@ use core::ptr;
 
 use ngx::ffi::{
     ngx_hash_find, ngx_hash_key, ngx_http_core_main_conf_t, ngx_http_core_module,
-    ngx_http_header_t, ngx_list_create, ngx_list_part_t, ngx_list_push, ngx_list_t, ngx_str_t,
-    ngx_table_elt_t,
+    ngx_http_header_t, ngx_list_create, ngx_list_push, ngx_list_t, ngx_str_t, ngx_table_elt_t,
 };
 use session::{Hidden, hide_cookies};
 use thiserror::Error;
 
 use super::Request;
+use super::list::elements;
 
 /// Why a header name in the configuration is refused.
 #[derive(Debug, Error)]
@@ -192,21 +192,8 @@ fn is_cookie(header: &ngx_table_elt_t) -> bool {
 
 /// The elements of the request's header list.
 fn headers(request: Request<'_>) -> impl Iterator<Item = &ngx_table_elt_t> {
-    let first: *const ngx_list_part_t = &request.raw().headers_in.headers.part;
-    // SAFETY: the parts of a list are linked and end with null; each holds `nelts` initialised elements.
-    core::iter::successors(Some(first), |part| unsafe {
-        let next = (**part).next;
-        (!next.is_null()).then_some(next.cast_const())
-    })
-    .flat_map(|part| unsafe {
-        // SAFETY: as above.
-        let (elts, n) = ((*part).elts.cast::<ngx_table_elt_t>(), (*part).nelts);
-        if n == 0 {
-            &[]
-        } else {
-            core::slice::from_raw_parts(elts, n)
-        }
-    })
+    // SAFETY: the list and its elements are the live request's.
+    unsafe { elements(&request.raw().headers_in.headers).map(|header| &*header) }
 }
 
 fn new_header(

@@ -2,26 +2,16 @@
 
 use core::ptr;
 
-use ngx::ffi::{ngx_list_part_t, ngx_list_push, ngx_str_t, ngx_table_elt_t};
+use ngx::ffi::{ngx_list_push, ngx_str_t, ngx_table_elt_t};
 
 use super::Request;
 use super::headers_in::OutOfMemory;
+use super::list::elements;
 
 /// The headers that nginx would send now. An element with hash 0 was removed and is not shown.
-fn headers<'r>(request: Request<'r>) -> impl Iterator<Item = *mut ngx_table_elt_t> + 'r {
-    let first: *const ngx_list_part_t = &request.raw().headers_out.headers.part;
-    // SAFETY: the parts of a list are linked and end with null; each holds `nelts` initialised elements.
-    core::iter::successors(Some(first), |part| unsafe {
-        let next = (**part).next;
-        (!next.is_null()).then_some(next.cast_const())
-    })
-    .flat_map(|part| unsafe {
-        // SAFETY: as above; `add` stays inside the part.
-        let (elts, n) = ((*part).elts.cast::<ngx_table_elt_t>(), (*part).nelts);
-        (0..n).map(move |i| elts.add(i))
-    })
-    // SAFETY: the pointers are to initialised elements.
-    .filter(|h| unsafe { (**h).hash != 0 })
+fn headers(request: Request<'_>) -> impl Iterator<Item = *mut ngx_table_elt_t> {
+    // SAFETY: the list and its elements are the live request's.
+    unsafe { elements(&request.raw().headers_out.headers).filter(|header| (**header).hash != 0) }
 }
 
 /// Removes every header of that name for whose value `doomed` says yes.

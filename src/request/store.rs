@@ -1,5 +1,7 @@
 //! What a location's backend is asked, and how its answers are taken.
 
+use core::future::Future;
+
 use session::SessionId;
 use storage::{Deadline, Error, MetaEntry, RecordId, RecordWrite};
 
@@ -24,6 +26,15 @@ impl RecordName {
     }
 }
 
+/// Asks on the other thread, where the clients of servers live.
+async fn elsewhere<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    offload_async(work)
+        .await
+        .unwrap_or_else(|error| Err(Error::Unavailable(error.to_string())))
+}
+
 /// The record's value; none when it is not there.
 pub async fn get(
     backend: &Backend,
@@ -34,9 +45,7 @@ pub async fn get(
         Store::Shm(zone) => Ok(zone.get(record.id(), now)),
         Store::Remote(store) => {
             let (store, deadline) = (store.clone(), Deadline::after(backend.timeout));
-            offload_async(async move { store.get(record.id(), now, deadline).await })
-                .await
-                .unwrap_or_else(|error| Err(Error::Unavailable(error.to_string())))
+            elsewhere(async move { store.get(record.id(), now, deadline).await }).await
         }
     }
 }
@@ -47,9 +56,7 @@ pub async fn set(backend: &Backend, write: RecordWrite) -> Result<(), Error> {
         Store::Shm(zone) => zone.set(&write),
         Store::Remote(store) => {
             let (store, deadline) = (store.clone(), Deadline::after(backend.timeout));
-            offload_async(async move { store.set(&write, deadline).await })
-                .await
-                .unwrap_or_else(|error| Err(Error::Unavailable(error.to_string())))
+            elsewhere(async move { store.set(&write, deadline).await }).await
         }
     }
 }
@@ -68,9 +75,8 @@ pub async fn delete(
         }
         Store::Remote(store) => {
             let (store, deadline) = (store.clone(), Deadline::after(backend.timeout));
-            offload_async(async move { store.delete(record.id(), &metadata, now, deadline).await })
+            elsewhere(async move { store.delete(record.id(), &metadata, now, deadline).await })
                 .await
-                .unwrap_or_else(|error| Err(Error::Unavailable(error.to_string())))
         }
     }
 }
