@@ -189,6 +189,44 @@ unknown directive "session"
     return $cookie->{value} eq '1' && $cookie->{attr}{path} eq '/' && $res->set_cookies == 2 || 'cookies';
 }, undef, undef, undef, undef, sub { $_[0]{seconds} >= 0.12 or 'no delay' }]
 
+=== bodies of a size, in parts, with another end
+--- rig: plain
+--- request eval
+["GET /?size=1000003", "GET /?text=abcdefg&parts=3&pause=100", "GET /?text=abc&framing=close", "GET /?size=0", "HEAD /?size=9&parts=2", "GET /?st=204&parts=3"]
+--- error_code eval
+[200, 200, 200, 200, 200, 204]
+--- response_body_like eval
+['\A0000000\n0000001\n.*\n0124999\n012\z', '\Aabcdefg\z', '\Aabc\z', '\A\z', '\A\z', '\A\z']
+--- check eval
+[sub { length $_[0]{body} == 1_000_003 or 'length' }, sub { $_[0]{seconds} >= 0.2 or 'no pauses' }]
+
+=== framing, trailers, and one more than the request says, asked directly
+--- config
+--- raw_requests eval
+[map { "GET $_ HTTP/1.1\r\nHost: x\r\nX-n: 41\r\nConnection: close\r\n\r\n" } '/?text=abcde&parts=2&rt=X-T:%201&rt=x-u:2', '/?text=abc&framing=length', '/?text=abc&framing=close', '/?count=n&count=m']
+--- port eval
+[('$TEST_NGINX_ECHO_PORT') x 4]
+--- response_headers eval
+["Transfer-Encoding: chunked\n! Content-Length", "Content-Length: 3", "! Content-Length\n! Transfer-Encoding", 'X-Session-Data: {"n":42}, {"m":1}']
+--- response_body eval
+["abcde", "abc", "abc", undef]
+--- check eval
+[sub { $_[0]{trailers} eq "X-T: 1\r\nx-u:2\r\n" or "trailers: $_[0]{trailers}" }]
+
+=== trailers come through where nginx passes them
+--- rig: plain
+--- skip_nginx: 2: < 1.27.2
+--- config
+location /t { proxy_http_version 1.1; proxy_pass_trailers on; proxy_set_header TE trailers; proxy_set_header Connection TE; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+--- request
+GET /t?text=abc&rt=X-T:%20the-trailer
+--- more_headers
+TE: trailers
+--- response_body chomp
+abc
+--- check eval
+sub { $_[0]{trailers} eq "X-T: the-trailer\r\n" or "trailers: $_[0]{trailers}" }
+
 === the echo upstream asked directly: interim response, keepalive, chunked body
 --- config
 --- raw_requests eval

@@ -124,31 +124,80 @@ sub arguments {
 sub answer {
     my ($client, $request, $buffer) = @_;
     my $arg = arguments($request->{uri});
-    return upgrade($client, $buffer, $arg) if $arg->{up} && defined $request->{last}{upgrade};
-    select undef, undef, undef, $arg->{delay}[0] / 1000 if ($arg->{delay}[0] // '') =~ /\A\d+\z/;
+    return upgrade($client, $request, $buffer, $arg) if $arg->{up} && defined $request->{last}{upgrade};
+    select undef, undef, undef, (number($arg, 'delay') // 0) / 1000;
     put($client, "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n") if $arg->{early};
 
     my $status = ($arg->{st}[0] // '') =~ /\A([2-5]\d\d)\z/ ? $1 : 200;
-    my $keep = keepalive($request);
-    my $body = $arg->{text} ? $arg->{text}[0] : json($request);
+    my $bodiless = $status == 204 || $status == 304;
+    my $framing = $bodiless ? 'none' : framing($request, $arg);
+    my $keep = $framing ne 'close' && keepalive($request);
+    my $body = body($request, $arg);
+    my %length = (length => 'Content-Length: ' . length $body, chunked => 'Transfer-Encoding: chunked');
     my @lines = (
         "HTTP/1.1 $status " . ($reason{$status} // 'Status'),
-        'Content-Type: ' . ($arg->{text} ? 'text/plain' : 'application/json'),
-        extra_lines($arg),
-        $status == 204 || $status == 304 ? () : 'Content-Length: ' . length $body,
+        'Content-Type: ' . ($arg->{text} || $arg->{size} ? 'text/plain' : 'application/json'),
+        extra_lines($request, $arg),
+        $length{$framing} // (),
         'Connection: ' . ($keep ? 'keep-alive' : 'close'),
     );
-    $body = '' if $request->{method} eq 'HEAD' || $status == 204 || $status == 304;
-    put($client, join("\r\n", @lines) . "\r\n\r\n$body");
+    put($client, join("\r\n", @lines) . "\r\n\r\n");
+    put_body($client, $arg, $framing, $body) unless $bodiless || $request->{method} eq 'HEAD';
     return $keep;
 }
 
-# No argument can break out of its line.
-sub extra_lines {
-    my ($arg) = @_;
-    my @lines = (@{ $arg->{rh} // [] }, map { "Set-Cookie: $_" } @{ $arg->{sc} // [] });
-    return map { s/[\r\n]+/ /gr } @lines;
+sub body {
+    my ($request, $arg) = @_;
+    return $arg->{text}[0] if $arg->{text};
+    my $size = number($arg, 'size') // return json($request);
+    return substr join('', map { sprintf "%07d\n", $_ } 0 .. $size / 8), 0, $size;
 }
+
+# How the end of the body is told.
+sub framing {
+    my ($request, $arg) = @_;
+    my ($wanted) = @{ $arg->{framing} // [''] };
+    return $wanted if $wanted =~ /\A(?:length|chunked|close)\z/;
+    return 'length' unless $arg->{parts} || $arg->{rt};
+    return $request->{version} eq 'HTTP/1.0' && !$arg->{rt} ? 'close' : 'chunked';
+}
+
+# The body in as many parts as wanted, with pauses between them.
+sub put_body {
+    my ($client, $arg, $framing, $body) = @_;
+    my $parts = number($arg, 'parts') || 1;
+    my $size = POSIX::ceil(length($body) / $parts) || 1;
+    for (my $at = 0; $at < length $body; $at += $size) {
+        select undef, undef, undef, (number($arg, 'pause') // 0) / 1000 if $at;
+        my $part = substr $body, $at, $size;
+        put($client, $framing eq 'chunked' ? sprintf("%x\r\n%s\r\n", length $part, $part) : $part);
+    }
+    put($client, join "\r\n", 0, one_line(@{ $arg->{rt} // [] }), '', '') if $framing eq 'chunked';
+    return;
+}
+
+sub number {
+    my ($arg, $name) = @_;
+    my ($value) = @{ $arg->{$name} // [''] };
+    return $value =~ /\A(\d+)\z/ ? $1 : undef;
+}
+
+sub extra_lines {
+    my ($request, $arg) = @_;
+    return one_line(
+        @{ $arg->{rh} // [] },
+        (map { "Set-Cookie: $_" } @{ $arg->{sc} // [] }),
+        (map { sprintf 'X-Session-Data: {"%s":%d}', $_, seen($request, "X-$_") + 1 } @{ $arg->{count} // [] }),
+    );
+}
+
+sub seen {
+    my ($request, $name) = @_;
+    return ($request->{last}{ lc $name } // '') =~ /\A(\d+)\z/ ? $1 : 0;
+}
+
+# No argument can break out of its line.
+sub one_line { return map { s/[\r\n]+/ /gr } @_ }
 
 sub keepalive {
     my ($request) = @_;
@@ -157,8 +206,8 @@ sub keepalive {
 }
 
 sub upgrade {
-    my ($client, $buffer, $arg) = @_;
-    put($client, join("\r\n", 'HTTP/1.1 101 Switching Protocols', 'Upgrade: echo', 'Connection: Upgrade', extra_lines($arg))
+    my ($client, $request, $buffer, $arg) = @_;
+    put($client, join("\r\n", 'HTTP/1.1 101 Switching Protocols', 'Upgrade: echo', 'Connection: Upgrade', extra_lines($request, $arg))
         . "\r\n\r\n");
     while (length $$buffer || more($client, $buffer)) {
         put($client, $$buffer);

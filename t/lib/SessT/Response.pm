@@ -57,8 +57,9 @@ sub _chunked {
     while ($rest =~ /\G([0-9A-Fa-f]+)[^\r\n]*\r\n/gc) {
         my ($size, $at) = (hex $1, pos $rest);
         if ($size == 0) {
-            return ($body, pos $rest) if $rest =~ /\G(?:[^\r\n]+\r\n)*\r\n/gc;
-            last;
+            last unless $rest =~ /\G((?:[^\r\n]+\r\n)*)\r\n/gc;
+            $self->{trailers} = $1;
+            return ($body, pos $rest);
         }
         last if length($rest) < $at + $size + 2;
         $body .= substr $rest, $at, $size;
