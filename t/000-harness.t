@@ -5,6 +5,11 @@ use SessT 'no_plan';
 use File::Temp qw(tempdir);
 use Time::HiRes qw(sleep time);
 
+use SessT::Gateway;
+
+our @protocols = qw(fastcgi uwsgi scgi);
+our $gateways = join '', map { "location /$_ { ${_}_pass 127.0.0.1:@{[SessT::Gateway::start($_)]}; @{[SessT::Gateway::params($_)]} }\n" } @protocols;
+
 repeat_each(2);
 run_tests();
 
@@ -238,6 +243,27 @@ sub { $_[0]{trailers} eq "X-T: the-trailer\r\n" or "trailers: $_[0]{trailers}" }
 [sub { "@{ $_[0]{interim} }" =~ m{\AHTTP/1.1 103 .*Link: }s or 'no 103' }, sub { $_[0]->header('Connection') eq 'keep-alive' or 'closed' }]
 --- upstream_json eval
 [undef, sub { $_[0]{body} eq 'abc' or 'body' }]
+
+=== echo upstreams of other protocols
+--- rig: plain
+--- config eval
+$::gateways
+--- request eval
+[map { ("GET /$_?rh=X-A:1&sc=a=b&st=404", "POST /$_?a=1\nbody", "HEAD /$_?rh=X-A:2", "GET /$_?size=200000") } @::protocols]
+--- more_headers eval
+[("X-B: 7\nX-Long: " . 'y' x 300) x 12]
+--- error_code eval
+[(404, 200, 200, 200) x 3]
+--- response_headers eval
+[("X-A: 1\nSet-Cookie: a=b", "", "X-A: 2", "") x 3]
+--- upstream_json eval
+[(undef, sub {
+    my ($up) = @_;
+    return 'request' if "$up->{method} $up->{uri} $up->{body}" !~ m{\APOST /\w+\?a=1 body\z};
+    $up->header('HTTP_X_B') eq '7' && length $up->header('HTTP_X_LONG') == 300 or 'variables';
+}, undef, undef) x 3]
+--- check eval
+[(undef, undef, undef, sub { length $_[0]{body} == 200_000 or 'length' }) x 3]
 
 === an upgraded connection
 --- config
