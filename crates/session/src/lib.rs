@@ -20,6 +20,7 @@ pub mod jar;
 pub mod keys;
 mod lazy;
 pub mod metadata;
+pub mod patch;
 pub mod payload;
 pub mod policy;
 pub mod record;
@@ -43,6 +44,7 @@ pub use keys::{
     CipherKey, Ikm, KeyError, KeyIndex, KeyRing, KeySource, Safety, SafetyError, Stretch,
 };
 pub use metadata::{MetaEntry, MetadataError, collection_name, file_collection_name};
+pub use patch::{MergePatch, PatchError};
 pub use policy::{CookieName, CookieNameError, Kind, Place, Policy, Renew, Timeouts};
 pub use record::{Record, RecordError, file_record_name, record_name};
 pub use refusal::{ContentError, FormatError, Refusal};

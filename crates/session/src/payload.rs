@@ -78,7 +78,8 @@ pub(crate) fn read(plain: &Plain, place: Place, limit: usize) -> Result<Vec<Entr
     entry::parse(json, place).map_err(|_| ContentError::Json)
 }
 
-fn is_deeper(value: &Value, levels: usize) -> bool {
+/// Whether it has more than so many levels of objects and lists.
+pub(crate) fn is_deeper(value: &Value, levels: usize) -> bool {
     match value {
         Value::Array(list) => levels == 0 || list.iter().any(|v| is_deeper(v, levels - 1)),
         Value::Object(map) => levels == 0 || map.values().any(|v| is_deeper(v, levels - 1)),

@@ -19,6 +19,7 @@ use crate::ttl::{Remaining, elapsed};
 use crate::{base64url, header};
 
 mod audience;
+mod data;
 mod path;
 mod save;
 
@@ -198,34 +199,6 @@ impl Session {
         self.entry.subject.as_deref()
     }
 
-    /// This audience's data, without info.
-    #[must_use]
-    pub fn data(&self) -> &Map<String, Value> {
-        &self.entry.data
-    }
-
-    /// A value of this audience's data: that of exactly this key, else of the dotted path into objects.
-    #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Value> {
-        path::get(&self.entry.data, key)
-    }
-
-    /// Stores a value; true when that changed something. An existing key of exactly this name is replaced; otherwise a dotted
-    /// key makes nested objects, and whatever is in the way of one is replaced by it.
-    pub fn set(&mut self, key: &str, value: Value) -> bool {
-        self.edit(|entry| path::set(&mut entry.data, key, value))
-    }
-
-    /// Removes a value; true when it was there.
-    pub fn unset(&mut self, key: &str) -> bool {
-        self.edit(|entry| path::unset(&mut entry.data, key))
-    }
-
-    /// Removes all data of this audience, but not its info; true when there was some.
-    pub fn clear(&mut self) -> bool {
-        self.edit(|entry| !std::mem::take(&mut *entry.data).is_empty())
-    }
-
     /// Sets or removes the subject; true when that changed something.
     pub fn set_subject(&mut self, subject: Option<&str>) -> bool {
         self.edit(|entry| replace(&mut entry.subject, subject.map(str::to_owned)))
@@ -244,41 +217,6 @@ impl Session {
         self.position -= before;
         self.others.retain(|other| !other.is_of(audience));
         true
-    }
-
-    /// A value of this audience's info store.
-    #[must_use]
-    pub fn info(&self, key: &str) -> Option<&Value> {
-        self.entry.info.get(key)
-    }
-
-    /// This audience's info store, none when it is empty.
-    #[must_use]
-    pub fn info_map(&self) -> Option<&Map<String, Value>> {
-        Some(&*self.entry.info).filter(|info| !info.is_empty())
-    }
-
-    /// Stores info; true when that changed something. A session that is neither stored nor about to be has no info store:
-    /// nothing changes then.
-    pub fn info_set(&mut self, key: &str, value: Value) -> bool {
-        let has_store = match self.state {
-            State::Open | State::Remembered => true,
-            State::New => self.dirty,
-            State::Ended => false,
-        };
-        if !has_store || self.entry.info.get(key) == Some(&value) {
-            return false;
-        }
-        self.entry.info.insert(key.to_owned(), value);
-        self.info_dirty = true;
-        true
-    }
-
-    /// Removes info; true when it was there.
-    pub fn info_unset(&mut self, key: &str) -> bool {
-        let removed = self.state != State::Ended && self.entry.info.shift_remove(key).is_some();
-        self.info_dirty |= removed;
-        removed
     }
 
     /// The user does not want to be remembered. A token carries this, and saves hand it on.

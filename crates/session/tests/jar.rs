@@ -594,21 +594,21 @@ fn it_ends_with_the_session() {
             &["a=\"ä/\\\"; Path=/€", "b=1; Max-Age=9"],
         );
         let mut session = Session::new("default", None);
-        assert!(session.set(JAR_KEY, jar.to_json()));
+        assert!(session.set_stored_jar(Some(jar.to_json())));
         let sealed = session.seal(&p, id(1), &UNBOUND, NOW).unwrap();
 
         let mut opened = reopen(&p, &sealed, &UNBOUND, NOW + 2).unwrap();
-        let again = Jar::from_json(opened.get(JAR_KEY).unwrap()).unwrap();
+        let again = Jar::from_json(opened.stored_jar().unwrap()).unwrap();
         assert_eq!(again.to_json(), jar.to_json());
         assert_eq!(sent(&again, "http://app.test/€"), "a=\"ä/\\\"; b=1");
         assert!(
-            !opened.set(JAR_KEY, again.to_json()),
+            !opened.set_stored_jar(Some(again.to_json())),
             "it is the same value"
         );
 
         let refusal = reopen(&p, &sealed, &UNBOUND, NOW + 3).unwrap_err();
         assert_eq!(refusal, Refusal::ExpiredAbsolute);
-        assert_eq!(Session::new("default", None).get(JAR_KEY), None);
+        assert_eq!(Session::new("default", None).stored_jar(), None);
     }
 }
 
