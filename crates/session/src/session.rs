@@ -289,6 +289,40 @@ impl Session {
         binding: &Binding<'_>,
         now: u64,
     ) -> Result<Cookie, SaveError> {
+        let token = self.touched(p, binding, now)?;
+        let name = p.cookie_name.as_str();
+        let first = match p.place {
+            Place::Server => 0,
+            Place::Cookie => Split::new(name.len(), token.payload.len())
+                .map_or(token.payload.len(), |split| split.first()),
+        };
+        Ok(Cookie {
+            name: name.to_owned(),
+            value: token.start(first),
+        })
+    }
+
+    /// The same for a client that keeps its token elsewhere than in cookies: all of the token.
+    ///
+    /// # Errors
+    /// [`SaveError::NotOpen`] unless the session is open.
+    pub fn touch_text(
+        &mut self,
+        p: &Policy,
+        binding: &Binding<'_>,
+        now: u64,
+    ) -> Result<String, SaveError> {
+        let token = self.touched(p, binding, now)?;
+        Ok(token.text(p.place))
+    }
+
+    /// The token with a new idling offset.
+    fn touched(
+        &mut self,
+        p: &Policy,
+        binding: &Binding<'_>,
+        now: u64,
+    ) -> Result<&StoredToken, SaveError> {
         let (State::Open, Some(token)) = (self.state, &mut self.token) else {
             return Err(SaveError::NotOpen);
         };
@@ -300,16 +334,7 @@ impl Session {
             token.mac_key = p.keys.mac_key(token.key, &header.id);
         }
         header.mac = binding.mac(&token.mac_key, header);
-        let name = p.cookie_name.as_str();
-        let first = match p.place {
-            Place::Server => 0,
-            Place::Cookie => Split::new(name.len(), token.payload.len())
-                .map_or(token.payload.len(), |split| split.first()),
-        };
-        Ok(Cookie {
-            name: name.to_owned(),
-            value: token.start(first),
-        })
+        Ok(token)
     }
 
     /// The stored token as one piece of text, as a header carries it.

@@ -24,7 +24,7 @@ fn object(depth: u32) -> impl Strategy<Value = Map<String, Value>> {
         .prop_map(|entries| entries.into_iter().collect())
 }
 
-/// A session with these data. No name is a path for `set` that meets an object: it would be put into that.
+/// A session that had these values set, of which dotted names may have gone into each other.
 fn session(data: &Map<String, Value>) -> Session {
     let mut session = Session::new("default", None);
     for (key, value) in data.iter().rev() {

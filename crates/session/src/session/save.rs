@@ -111,6 +111,22 @@ impl Session {
         binding: &Binding<'_>,
         now: u64,
     ) -> Result<Sealed, SaveError> {
+        let old = self.token.as_ref();
+        self.seal_text(p, id, binding, now)?.into_cookies(p, old)
+    }
+
+    /// The same for a client that keeps its token elsewhere than in cookies: [`Sealed::token_text`] is all it gets. The token may
+    /// be longer than cookies could be.
+    ///
+    /// # Errors
+    /// As [`Session::seal`].
+    pub fn seal_text(
+        &self,
+        p: &Policy,
+        id: SessionId,
+        binding: &Binding<'_>,
+        now: u64,
+    ) -> Result<Sealed, SaveError> {
         let key = p.keys.session_key(KeyIndex::CURRENT, &id);
         self.seal_as(
             Kind::Session,
@@ -136,15 +152,9 @@ impl Session {
         binding: &Binding<'_>,
         now: u64,
     ) -> Result<Sealed, SaveError> {
-        self.seal_as(
-            Kind::Remember,
-            self.remember_token.as_ref(),
-            p,
-            id,
-            key,
-            binding,
-            now,
-        )
+        let old = self.remember_token.as_ref();
+        self.seal_as(Kind::Remember, old, p, id, key, binding, now)?
+            .into_cookies(p, old)
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -162,7 +172,6 @@ impl Session {
             return Err(SaveError::NotOpen);
         }
         let token = self.encrypt(p, empty_header(id, old, now)?, key, binding)?;
-        let cookies = cookies(p, kind, &token)?;
         let (record, listed) = match p.place {
             Place::Cookie => (None, Vec::new()),
             Place::Server => {
@@ -176,8 +185,8 @@ impl Session {
         Ok(Sealed {
             kind,
             place: p.place,
-            stale_cookies: stale_cookies(p, kind, old, cookies.len()),
-            cookies,
+            cookies: Vec::new(),
+            stale_cookies: Vec::new(),
             record,
             remember_lifetime: ttl::remember_lifetime(&p.times, &token.header, now),
             listed,
@@ -435,6 +444,13 @@ fn stale_cookies(p: &Policy, kind: Kind, old: Option<&StoredToken>, count: usize
 }
 
 impl Sealed {
+    /// Cuts the token into cookies, in the place of those of `old`.
+    fn into_cookies(mut self, p: &Policy, old: Option<&StoredToken>) -> Result<Self, SaveError> {
+        self.cookies = cookies(p, self.kind, &self.token)?;
+        self.stale_cookies = stale_cookies(p, self.kind, old, self.cookies.len());
+        Ok(self)
+    }
+
     /// The token's id.
     #[must_use]
     pub fn id(&self) -> &SessionId {
@@ -459,7 +475,7 @@ impl Sealed {
         self.token.text(self.place)
     }
 
-    /// The cookies to set: `name`, `name2`, ….
+    /// The cookies to set: `name`, `name2`, …. None of a token that was made by [`Session::seal_text`].
     #[must_use]
     pub fn cookies(&self) -> &[Cookie] {
         &self.cookies
