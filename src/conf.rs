@@ -11,6 +11,7 @@ mod cookie;
 mod data;
 mod headers;
 mod keys;
+mod profile;
 mod settings;
 mod storage;
 mod time;
@@ -23,44 +24,50 @@ use ngx::ffi::{
     NGX_HTTP_LOC_CONF, NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF, ngx_command_t, ngx_conf_t,
 };
 
+use session::CookieName;
+
 use crate::module;
-pub use access::{Action, Create, OnError, Require};
+pub use access::{Action, Create, Lookup, OnError, Require};
 pub use backend::{Backend, Store, Work};
 pub use command::ConfError;
-use command::{ANY, BLOCK, Directive, FLAG, ONE, TWO, command};
-pub use data::Unset;
-pub use headers::{MapFormat, MapRule, Property};
-pub use settings::{Remember, Settings};
+use command::{ANY, BLOCK, FLAG, ONE, ONE_OF_A_SESSION, Reader, TWO, TWO_OF_A_SESSION, command};
+pub use data::{ControlNames, Rules, Unset};
+pub use headers::{JarSettings, MapFormat, MapRule, Property};
+use profile::Level;
+pub use profile::{ProfileId, Profiles};
+pub use settings::{LocationSettings, Remember, Settings};
 
 /// What is written at one level, and what it comes to.
 #[derive(Default)]
 pub struct LocationConf {
-    written: Directives,
-    settings: Option<Rc<Settings>>,
+    written: Level,
+    settings: Option<Rc<LocationSettings>>,
+    /// It is no level, but the block of a profile.
+    in_block: bool,
 }
 
 impl LocationConf {
     /// The http level has nothing above it, so nobody merges it.
-    fn resolve(&mut self, backends: &[Rc<Backend>]) -> Result<(), ConfError> {
+    fn resolve(&mut self, main: &mut MainConf) -> Result<(), ConfError> {
         if self.settings.is_none() {
-            self.settings = Some(Rc::new(Settings::resolve(&self.written, None, backends)?));
+            main.profiles.complete(&self.written.unnamed)?;
+            let settings = LocationSettings::resolve(&self.written, None, main)?;
+            self.settings = Some(Rc::new(settings));
         }
         Ok(())
     }
 
     /// The settings of this level. They are there once the configuration has been read.
-    pub fn settings(&self) -> &Rc<Settings> {
+    pub fn settings(&self) -> &Rc<LocationSettings> {
         self.settings
             .as_ref()
             .expect("settings are made when the levels are merged")
     }
 }
 
-/// The directives of one level, by section of the contract.
+/// The directives of one session at one level, by section of the contract.
 #[derive(Default, Clone)]
 pub struct Directives {
-    /// Something was written at this level.
-    touched: bool,
     access: access::AccessDirectives,
     keys: keys::KeyDirectives,
     cookie: cookie::CookieDirectives,
@@ -71,14 +78,93 @@ pub struct Directives {
 }
 
 impl Directives {
-    fn inherit(&mut self, outer: &Directives) {
-        self.access.inherit(&outer.access);
+    fn inherit(&mut self, outer: &Directives, own: Lists) {
+        self.access.inherit(&outer.access, own);
         self.keys.inherit(&outer.keys);
         self.cookie.inherit(&outer.cookie);
         self.time.inherit(&outer.time);
-        self.data.inherit(&outer.data);
-        self.headers.inherit(&outer.headers);
+        self.data.inherit(&outer.data, own);
+        self.headers.inherit(&outer.headers, own);
         self.storage.inherit(&outer.storage);
+    }
+
+    /// Completes a profile's block by what the http level says of all sessions.
+    fn take_from_http(&mut self, http: &Directives, profile: &str) -> Result<(), ConfError> {
+        self.keys.inherit(&http.keys);
+        self.cookie.take_from_http(&http.cookie, profile)?;
+        self.time.take_from_http(&http.time, profile)?;
+        self.data.take_from_http(&http.data);
+        self.headers.take_from_http(&http.headers);
+        self.storage.inherit(&http.storage);
+        let cookie = self.cookie.resolve()?;
+        self.keys.be_for_name(cookie.name.as_str());
+        Ok(())
+    }
+
+    /// A cookie's name that both use.
+    fn common_cookie(&self, other: &Directives) -> Result<Option<String>, ConfError> {
+        let (mine, theirs) = (self.cookie_names()?, other.cookie_names()?);
+        let common = mine.iter().find(|name| {
+            theirs
+                .iter()
+                .any(|their| settings::same_cookie(name, their))
+        });
+        Ok(common.map(|name| name.as_str().to_owned()))
+    }
+
+    /// The names of the session's cookie and of its remember cookie.
+    fn cookie_names(&self) -> Result<[CookieName; 2], ConfError> {
+        let cookie = self.cookie.resolve()?;
+        let remember = settings::remember_name(self, &cookie)?;
+        Ok([cookie.name, remember])
+    }
+
+    /// Which lists have lines.
+    fn lists(&self) -> Lists {
+        Lists {
+            session: self.access.action.is_some(),
+            bypass: !self.access.bypass.is_empty(),
+            require: self.access.require.is_some(),
+            set: !self.data.set.is_empty(),
+            unset: !self.data.unset.is_empty(),
+            info_set: !self.data.info_set.is_empty(),
+            map: !self.headers.map.is_empty(),
+            request: !self.headers.request.is_empty(),
+            response: !self.headers.response.is_empty(),
+            jar_pass: !self.headers.jar_pass.is_empty(),
+        }
+    }
+}
+
+/// The lists of which a level has lines of its own, so that it inherits none of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Lists {
+    session: bool,
+    bypass: bool,
+    require: bool,
+    set: bool,
+    unset: bool,
+    info_set: bool,
+    map: bool,
+    request: bool,
+    response: bool,
+    jar_pass: bool,
+}
+
+impl Lists {
+    fn or(self, other: Lists) -> Lists {
+        Lists {
+            session: self.session || other.session,
+            bypass: self.bypass || other.bypass,
+            require: self.require || other.require,
+            set: self.set || other.set,
+            unset: self.unset || other.unset,
+            info_set: self.info_set || other.info_set,
+            map: self.map || other.map,
+            request: self.request || other.request,
+            response: self.response || other.response,
+            jar_pass: self.jar_pass || other.jar_pass,
+        }
     }
 }
 
@@ -87,6 +173,8 @@ impl Directives {
 pub struct MainConf {
     /// What `session_backend` declared.
     pub backends: Vec<Rc<Backend>>,
+    /// What `session_profile` declared.
+    pub profiles: Profiles,
     /// Some location opens sessions with the random key.
     random_key_used: bool,
 }
@@ -96,11 +184,19 @@ const EVERYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CO
 /// The directives, in the order of the contract.
 pub static mut COMMANDS: [ngx_command_t; COUNT] = [
     command!(c"session", EVERYWHERE | ANY, access::session),
-    command!(c"session_create", EVERYWHERE | ONE, access::create),
+    command!(
+        c"session_create",
+        EVERYWHERE | ONE_OF_A_SESSION,
+        access::create
+    ),
     command!(c"session_bypass", EVERYWHERE | ANY, access::bypass),
     command!(c"session_require", EVERYWHERE | ANY, access::require),
     command!(c"session_lookup", EVERYWHERE | ANY, access::lookup),
-    command!(c"session_on_error", EVERYWHERE | ONE, access::on_error),
+    command!(
+        c"session_on_error",
+        EVERYWHERE | ONE_OF_A_SESSION,
+        access::on_error
+    ),
     command!(c"session_secret", EVERYWHERE | ONE, keys::secret),
     command!(
         c"session_secret_fallbacks",
@@ -165,7 +261,11 @@ pub static mut COMMANDS: [ngx_command_t; COUNT] = [
         time::touch_threshold
     ),
     command!(c"session_renew_after", EVERYWHERE | ONE, time::renew_after),
-    command!(c"session_remember", EVERYWHERE | ONE, time::remember),
+    command!(
+        c"session_remember",
+        EVERYWHERE | ONE_OF_A_SESSION,
+        time::remember
+    ),
     command!(
         c"session_remember_cookie_name",
         EVERYWHERE | ONE,
@@ -196,18 +296,44 @@ pub static mut COMMANDS: [ngx_command_t; COUNT] = [
         EVERYWHERE | ONE,
         time::compression_threshold
     ),
-    command!(c"session_audience", EVERYWHERE | ONE, data::audience),
-    command!(c"session_subject", EVERYWHERE | ONE, data::subject),
+    command!(
+        c"session_audience",
+        EVERYWHERE | ONE_OF_A_SESSION,
+        data::audience
+    ),
+    command!(
+        c"session_subject",
+        EVERYWHERE | ONE_OF_A_SESSION,
+        data::subject
+    ),
     command!(
         c"session_enforce_same_subject",
-        EVERYWHERE | FLAG,
+        EVERYWHERE | ONE_OF_A_SESSION,
         data::enforce_same_subject
     ),
     command!(c"session_set", EVERYWHERE | ANY, data::set),
     command!(c"session_unset", EVERYWHERE | ANY, data::unset),
     command!(c"session_info_set", EVERYWHERE | ANY, data::info_set),
-    command!(c"session_max_data", EVERYWHERE | ONE, data::max_data),
-    command!(c"session_hide", EVERYWHERE | FLAG, headers::hide),
+    command!(
+        c"session_control",
+        EVERYWHERE | ONE_OF_A_SESSION,
+        data::control
+    ),
+    command!(
+        c"session_control_prefix",
+        EVERYWHERE | ONE_OF_A_SESSION,
+        data::control_prefix
+    ),
+    command!(
+        c"session_max_data",
+        EVERYWHERE | ONE_OF_A_SESSION,
+        data::max_data
+    ),
+    command!(
+        c"session_hide",
+        EVERYWHERE | ONE_OF_A_SESSION,
+        headers::hide
+    ),
     command!(c"session_map_header", EVERYWHERE | ANY, headers::map_header),
     command!(
         c"session_request_headers",
@@ -221,10 +347,34 @@ pub static mut COMMANDS: [ngx_command_t; COUNT] = [
     ),
     command!(
         c"session_cache_control",
-        EVERYWHERE | FLAG,
+        EVERYWHERE | ONE_OF_A_SESSION,
         headers::cache_control
     ),
-    command!(c"session_var", NGX_HTTP_MAIN_CONF | TWO, headers::var),
+    command!(
+        c"session_cookie_jar",
+        EVERYWHERE | ONE_OF_A_SESSION,
+        headers::cookie_jar
+    ),
+    command!(
+        c"session_cookie_jar_pass",
+        EVERYWHERE | ANY,
+        headers::cookie_jar_pass
+    ),
+    command!(
+        c"session_cookie_jar_max",
+        EVERYWHERE | ONE_OF_A_SESSION,
+        headers::cookie_jar_max
+    ),
+    command!(
+        c"session_cookie_jar_size",
+        EVERYWHERE | ONE_OF_A_SESSION,
+        headers::cookie_jar_size
+    ),
+    command!(
+        c"session_var",
+        NGX_HTTP_MAIN_CONF | TWO_OF_A_SESSION,
+        headers::var
+    ),
     command!(
         c"session_backend",
         NGX_HTTP_MAIN_CONF | TWO | BLOCK,
@@ -246,9 +396,14 @@ pub static mut COMMANDS: [ngx_command_t; COUNT] = [
         EVERYWHERE | FLAG,
         storage::hash_subject
     ),
+    command!(
+        c"session_profile",
+        NGX_HTTP_MAIN_CONF | ONE | BLOCK,
+        profile::profile
+    ),
     ngx_command_t::empty(),
 ];
-const COUNT: usize = 56;
+const COUNT: usize = 63;
 
 /// Makes the structure of the http block.
 pub unsafe extern "C" fn create_main_conf(cf: *mut ngx_conf_t) -> *mut c_void {
@@ -283,12 +438,8 @@ pub unsafe fn merge_loc_conf(
     };
     // SAFETY: by contract.
     let main = unsafe { main_conf(cf) };
-    match merge(outer, inner, &main.backends) {
-        Ok(()) => {
-            main.random_key_used |=
-                inner.settings().action.is_on() && inner.written.keys.is_random();
-            NGX_CONF_OK
-        }
+    match merge(outer, inner, main) {
+        Ok(()) => NGX_CONF_OK,
         Err(error) => {
             // SAFETY: by contract.
             unsafe { command::log_merge_error(cf, &error) };
@@ -300,15 +451,19 @@ pub unsafe fn merge_loc_conf(
 fn merge(
     outer: &mut LocationConf,
     inner: &mut LocationConf,
-    backends: &[Rc<Backend>],
+    main: &mut MainConf,
 ) -> Result<(), ConfError> {
-    outer.resolve(backends)?;
+    outer.resolve(main)?;
     let above = outer.settings();
     let changed = inner.written.touched;
     inner.written.inherit(&outer.written);
     inner.settings = Some(match changed {
         false => above.clone(),
-        true => Rc::new(Settings::resolve(&inner.written, Some(above), backends)?),
+        true => Rc::new(LocationSettings::resolve(
+            &inner.written,
+            Some(above),
+            main,
+        )?),
     });
     Ok(())
 }
@@ -335,7 +490,7 @@ pub unsafe fn main_conf<'a>(cf: *mut ngx_conf_t) -> &'a mut MainConf {
 pub unsafe fn resolve_http_level(cf: *mut ngx_conf_t) -> Result<(), ()> {
     use ngx::ffi::ngx_http_conf_ctx_t;
     // SAFETY: by contract.
-    let backends = unsafe { &main_conf(cf).backends };
+    let main = unsafe { main_conf(cf) };
     // SAFETY: by contract; `ctx` holds the http level's structures, this module's in its place.
     let level = unsafe {
         let ctx = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
@@ -343,7 +498,7 @@ pub unsafe fn resolve_http_level(cf: *mut ngx_conf_t) -> Result<(), ()> {
     };
     // SAFETY: by contract.
     level
-        .resolve(backends)
+        .resolve(main)
         .map_err(|error| unsafe { command::log_merge_error(cf, &error) })
 }
 

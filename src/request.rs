@@ -31,7 +31,7 @@ use ngx::ffi::{
     ngx_http_request_t, ngx_int_t,
 };
 
-use crate::conf::{LocationConf, Settings};
+use crate::conf::{LocationConf, LocationSettings};
 use crate::guard::guard_request;
 use crate::http::Request;
 pub use context::{Context, SessionStatus};
@@ -44,7 +44,7 @@ pub fn random_bytes() -> [u8; 32] {
 }
 
 /// The settings of the location the request is in now.
-pub fn settings(request: Request<'_>) -> &'static Settings {
+pub fn settings(request: Request<'_>) -> &'static LocationSettings {
     request.location_conf::<LocationConf>().settings()
 }
 

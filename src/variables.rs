@@ -5,88 +5,109 @@ use core::ptr;
 use ngx::core::Status;
 use ngx::ffi::{
     NGX_HTTP_VAR_CHANGEABLE, NGX_HTTP_VAR_NOCACHEABLE, NGX_HTTP_VAR_PREFIX, ngx_conf_t,
-    ngx_http_add_variable, ngx_http_get_variable_pt, ngx_http_request_t, ngx_int_t, ngx_palloc,
-    ngx_str_t, ngx_uint_t, ngx_variable_value_t,
+    ngx_http_add_variable, ngx_http_get_variable_pt, ngx_http_request_t, ngx_http_variable_t,
+    ngx_int_t, ngx_palloc, ngx_str_t, ngx_uint_t, ngx_variable_value_t,
 };
 use serde_json::{Map, Value as Json};
 use session::Session;
 
-use crate::conf::Property;
+use crate::conf::{MainConf, ProfileId, Property};
 use crate::guard::guard;
 use crate::http::Request;
 use crate::request::{Context, SessionStatus, property_text, settings, text_of};
 
-/// Variables with a name of their own.
-const PLAIN: [(&str, ngx_http_get_variable_pt); 11] = [
-    ("session_id", Some(property::<{ Property::Id as u8 }>)),
-    ("session_exists", Some(exists)),
-    ("session_new", Some(is_new)),
-    ("session_status", Some(status)),
+/// Variables with a name of their own, after `session_` or `session_NAME_`.
+const PLAIN: [(&str, ngx_http_get_variable_pt); 12] = [
+    ("id", Some(property::<{ Property::Id as u8 }>)),
+    ("exists", Some(exists)),
+    ("new", Some(is_new)),
+    ("status", Some(status)),
+    ("audience", Some(property::<{ Property::Audience as u8 }>)),
+    ("subject", Some(property::<{ Property::Subject as u8 }>)),
+    ("timeout", Some(property::<{ Property::Timeout as u8 }>)),
     (
-        "session_audience",
-        Some(property::<{ Property::Audience as u8 }>),
-    ),
-    (
-        "session_subject",
-        Some(property::<{ Property::Subject as u8 }>),
-    ),
-    (
-        "session_timeout",
-        Some(property::<{ Property::Timeout as u8 }>),
-    ),
-    (
-        "session_idling_timeout",
+        "idling_timeout",
         Some(property::<{ Property::IdlingTimeout as u8 }>),
     ),
     (
-        "session_rolling_timeout",
+        "rolling_timeout",
         Some(property::<{ Property::RollingTimeout as u8 }>),
     ),
     (
-        "session_absolute_timeout",
+        "absolute_timeout",
         Some(property::<{ Property::AbsoluteTimeout as u8 }>),
     ),
-    ("session_remember", Some(remember)),
+    ("remember", Some(remember)),
+    ("json", Some(json)),
 ];
 
 /// Variables whose name goes on with a key.
-const PREFIXES: [(&str, ngx_http_get_variable_pt); 2] = [
-    (DATA_PREFIX, Some(data_by_name)),
-    (INFO_PREFIX, Some(info_by_name)),
-];
-const DATA_PREFIX: &str = "session_data_";
-const INFO_PREFIX: &str = "session_info_";
+const PREFIXES: [(&str, ngx_http_get_variable_pt); 2] =
+    [(DATA, Some(data_by_name)), (INFO, Some(info_by_name))];
+const SESSION: &str = "session_";
+const DATA: &str = "data_";
+const INFO: &str = "info_";
 
-/// Registers the variables.
+/// Registers the variables of the unnamed session.
 ///
 /// # Safety
 ///
 /// `cf` is the live context of the http block, in preconfiguration.
 pub unsafe fn register(cf: *mut ngx_conf_t) -> Status {
-    let plain = PLAIN
-        .into_iter()
-        .chain([("session_json", Some(json as _))])
-        .map(|v| (v, 0));
-    let prefixed = PREFIXES.into_iter().map(|v| (v, NGX_HTTP_VAR_PREFIX));
-    for ((name, handler), flag) in plain.chain(prefixed) {
-        let mut name = ngx_str_t {
-            len: name.len(),
-            data: name.as_ptr().cast_mut(),
-        };
-        // SAFETY: by contract; nginx copies the name.
-        unsafe {
-            let variable = ngx_http_add_variable(
-                cf,
-                &mut name,
-                (NGX_HTTP_VAR_NOCACHEABLE | flag) as ngx_uint_t,
-            );
-            if variable.is_null() {
-                return Status::NGX_ERROR;
-            }
-            (*variable).get_handler = handler;
-        }
+    // SAFETY: by contract.
+    match unsafe { register_all(cf, SESSION, ProfileId::UNNAMED) } {
+        Some(()) => Status::NGX_OK,
+        None => Status::NGX_ERROR,
     }
-    Status::NGX_OK
+}
+
+/// Registers the variables of a named session. `None`: nginx has logged why it cannot.
+///
+/// # Safety
+///
+/// `cf` is the live context of the http block.
+pub unsafe fn register_profile(cf: *mut ngx_conf_t, name: &str, profile: ProfileId) -> Option<()> {
+    // SAFETY: by contract.
+    unsafe { register_all(cf, &format!("{SESSION}{name}_"), profile) }
+}
+
+/// # Safety
+///
+/// `cf` is the live context of the http block.
+unsafe fn register_all(cf: *mut ngx_conf_t, prefix: &str, profile: ProfileId) -> Option<()> {
+    let plain = PLAIN.into_iter().map(|v| (v, 0));
+    let prefixed = PREFIXES.into_iter().map(|v| (v, NGX_HTTP_VAR_PREFIX));
+    for ((end, handler), flag) in plain.chain(prefixed) {
+        let name = format!("{prefix}{end}");
+        // SAFETY: by contract.
+        let variable = unsafe { add(cf, name.as_bytes(), NGX_HTTP_VAR_NOCACHEABLE | flag) }?;
+        variable.get_handler = handler;
+        // For a prefix, nginx replaces this by the address of the name.
+        variable.data = profile.number();
+    }
+    Some(())
+}
+
+/// # Safety
+///
+/// `cf` is the live context of the http block; the variable is not kept.
+unsafe fn add<'v>(
+    cf: *mut ngx_conf_t,
+    name: &[u8],
+    flags: u32,
+) -> Option<&'v mut ngx_http_variable_t> {
+    let mut name = ngx_str_t {
+        len: name.len(),
+        data: name.as_ptr().cast_mut(),
+    };
+    // SAFETY: by contract; nginx copies the name.
+    unsafe { ngx_http_add_variable(cf, &mut name, flags as ngx_uint_t).as_mut() }
+}
+
+/// What a variable of `session_var` shows.
+struct Bound {
+    key: &'static str,
+    profile: ProfileId,
 }
 
 /// Makes `$name` show the value of `key`. `None`: nginx has logged why it cannot.
@@ -94,28 +115,23 @@ pub unsafe fn register(cf: *mut ngx_conf_t) -> Status {
 /// # Safety
 ///
 /// `cf` is the live context of the http block; `key` lives as long as the configuration.
-pub unsafe fn bind(cf: *mut ngx_conf_t, name: &'static [u8], key: &'static str) -> Option<()> {
-    let mut name = ngx_str_t {
-        len: name.len(),
-        data: name.as_ptr().cast_mut(),
-    };
-    // SAFETY: by contract; the key's string structure gets a place in the configuration's pool.
+pub unsafe fn bind(
+    cf: *mut ngx_conf_t,
+    name: &'static [u8],
+    key: &'static str,
+    profile: ProfileId,
+) -> Option<()> {
+    // SAFETY: by contract; what is bound gets a place in the configuration's pool.
     unsafe {
-        let slot = ngx_palloc((*cf).pool, size_of::<ngx_str_t>()).cast::<ngx_str_t>();
-        if slot.is_null() {
+        let bound = ngx_palloc((*cf).pool, size_of::<Bound>()).cast::<Bound>();
+        if bound.is_null() {
             return None;
         }
-        slot.write(ngx_str_t {
-            len: key.len(),
-            data: key.as_ptr().cast_mut(),
-        });
+        bound.write(Bound { key, profile });
         let flags = NGX_HTTP_VAR_NOCACHEABLE | NGX_HTTP_VAR_CHANGEABLE;
-        let variable = ngx_http_add_variable(cf, &mut name, flags as ngx_uint_t);
-        if variable.is_null() {
-            return None;
-        }
-        (*variable).get_handler = Some(data_by_key);
-        (*variable).data = slot as usize;
+        let variable = add(cf, name, flags)?;
+        variable.get_handler = Some(data_by_key);
+        variable.data = bound as usize;
     }
     Some(())
 }
@@ -150,50 +166,58 @@ fn answer(
     })
 }
 
-/// The session of the request, while it is open to it.
-fn session<'r>(request: Request<'r>) -> Option<&'r Session> {
-    Context::of(request).and_then(|context| (*context).open_session(request))
+/// A session of the request, while it is open to it.
+fn session<'r>(request: Request<'r>, profile: ProfileId) -> Option<&'r Session> {
+    Context::of(request).and_then(|context| (*context).open_session(request, profile))
 }
 
-/// Makes a variable's handler of a function from the request to a text.
+/// What the look-up of a session came to.
+fn found(request: Request<'_>, profile: ProfileId) -> SessionStatus {
+    Context::of(request).map_or(SessionStatus::Off, |context| {
+        context.status(request, profile)
+    })
+}
+
+/// Makes a variable's handler of a function from the request and the profile to a text.
 macro_rules! handler {
-    ($name:ident, |$request:ident| $value:expr) => {
+    ($name:ident, |$request:ident, $profile:ident| $value:expr) => {
         unsafe extern "C" fn $name(
             r: *mut ngx_http_request_t,
             out: *mut ngx_variable_value_t,
-            _data: usize,
+            data: usize,
         ) -> ngx_int_t {
+            let $profile = ProfileId::from_number(data);
             answer(r, out, |$request| $value)
         }
     };
 }
 
-handler!(exists, |request| session(request).map(|_| b"1".to_vec()));
-handler!(is_new, |request| {
-    let is_new =
-        Context::of(request).is_some_and(|context| context.status(request) == SessionStatus::New);
-    is_new.then(|| b"1".to_vec())
+handler!(exists, |request, profile| session(request, profile)
+    .map(|_| b"1".to_vec()));
+handler!(is_new, |request, profile| {
+    (found(request, profile) == SessionStatus::New).then(|| b"1".to_vec())
 });
-handler!(status, |request| {
-    let status = Context::of(request).map_or(SessionStatus::Off, |context| context.status(request));
-    Some(status.text().as_bytes().to_vec())
-});
-handler!(remember, |request| {
-    session(request)
+handler!(status, |request, profile| Some(
+    found(request, profile).text().as_bytes().to_vec()
+));
+handler!(remember, |request, profile| {
+    session(request, profile)
         .filter(|session| session.has_remember_token() && !session.forget())
         .map(|_| b"1".to_vec())
 });
-handler!(json, |request| session(request)
+handler!(json, |request, profile| session(request, profile)
     .and_then(|session| serde_json::to_vec(session.data()).ok()));
 
 unsafe extern "C" fn property<const PROPERTY: u8>(
     r: *mut ngx_http_request_t,
     out: *mut ngx_variable_value_t,
-    _data: usize,
+    data: usize,
 ) -> ngx_int_t {
     answer(r, out, |request| {
-        let session = session(request)?;
-        let remaining = session.remaining(&settings(request).policy, request.now());
+        let profile = ProfileId::from_number(data);
+        let session = session(request, profile)?;
+        let policy = &settings(request).of(profile)?.policy;
+        let remaining = session.remaining(policy, request.now());
         one_line(
             request,
             property_text(Property::from_u8(PROPERTY), session, &remaining)?,
@@ -208,8 +232,8 @@ unsafe extern "C" fn data_by_name(
 ) -> ngx_int_t {
     answer(r, out, |request| {
         // SAFETY: for a variable with a prefix, nginx passes the address of its full name.
-        let name = unsafe { key_after(data, DATA_PREFIX) }?;
-        show(request, find(session(request)?.data(), name)?)
+        let (profile, name) = unsafe { key_after(request, data, DATA) }?;
+        show(request, find(session(request, profile)?.data(), name)?)
     })
 }
 
@@ -220,8 +244,8 @@ unsafe extern "C" fn info_by_name(
 ) -> ngx_int_t {
     answer(r, out, |request| {
         // SAFETY: as above.
-        let name = unsafe { key_after(data, INFO_PREFIX) }?;
-        show(request, find(session(request)?.info_map()?, name)?)
+        let (profile, name) = unsafe { key_after(request, data, INFO) }?;
+        show(request, find(session(request, profile)?.info_map()?, name)?)
     })
 }
 
@@ -231,21 +255,27 @@ unsafe extern "C" fn data_by_key(
     data: usize,
 ) -> ngx_int_t {
     answer(r, out, |request| {
-        // SAFETY: `bind` stored the address of the key's string.
-        let key = unsafe { core::str::from_utf8((*(data as *const ngx_str_t)).as_bytes()) }.ok()?;
-        show(request, session(request)?.get(key)?)
+        // SAFETY: `bind` stored the address of what is bound.
+        let bound = unsafe { &*(data as *const Bound) };
+        show(request, session(request, bound.profile)?.get(bound.key)?)
     })
 }
 
 /// # Safety
 ///
 /// `data` is the address of a live string of nginx.
-unsafe fn key_after<'a>(data: usize, prefix: &str) -> Option<&'a str> {
+unsafe fn key_after<'a>(
+    request: Request<'_>,
+    data: usize,
+    kind: &str,
+) -> Option<(ProfileId, &'a str)> {
     // SAFETY: by contract.
     let name: &'a [u8] = unsafe { (*(data as *const ngx_str_t)).as_bytes() };
-    core::str::from_utf8(name.get(prefix.len()..)?)
-        .ok()
-        .filter(|key| !key.is_empty())
+    let rest = core::str::from_utf8(name).ok()?.get(SESSION.len()..)?;
+    let profiles = &request.main_conf::<MainConf>().profiles;
+    profiles
+        .in_variable(rest, kind)
+        .filter(|(_, key)| !key.is_empty())
 }
 
 /// A value as a variable shows it; null is nothing.

@@ -64,7 +64,7 @@ my %LIST = (
     session => [
         [qw(off open start logout destroy)],
         ['on', qr/invalid value "on".*"off".*"open".*"start".*"logout".*"destroy"/], ['Start', qr/invalid value "Start"/], ['""', qr/invalid value ""/],
-        ['$arg_s', qr/invalid value/], ['start profile=web', qr/unknown profile "web"/], ['profile=web', qr/invalid value "profile=web"/],
+        ['$arg_s', qr/invalid value/], ['start profile=web', qr/unknown profile "web"/], ['profile=web', qr/number of arguments/],
         ['start now', qr/unknown parameter "now"/], ['start open', qr/unknown parameter "open"/],
     ],
     session_bypass => [

@@ -2,9 +2,10 @@
 
 use ngx::ffi::{NGX_HTTP_FORBIDDEN, NGX_HTTP_UNAUTHORIZED};
 
-use super::Directives;
-use super::command::{Arguments, ConfError, inherit, inherit_list, once};
+use super::command::{Arguments, ConfError, inherit, inherit_list, once, utf8};
+use super::{Directives, Lists};
 use crate::http::Value;
+use crate::http::headers_in::HeaderName;
 
 /// What a location does with the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,46 @@ pub enum Require {
     },
 }
 
+/// A place to look for a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    Cookie,
+    /// A request header; the new token goes back in a response header of that name.
+    Header(HeaderName),
+    /// An argument of the URI. It only reads: a link must not plant a session.
+    Arg(&'static str),
+}
+
+impl Lookup {
+    fn parse(text: &'static [u8]) -> Result<Lookup, ConfError> {
+        const ALLOWED: &str = "allowed are \"cookie\", \"header:Name\" and \"arg:name\"";
+        if text == b"cookie" {
+            return Ok(Lookup::Cookie);
+        }
+        if text.contains(&b'$') {
+            return Err(ConfError::invalid(text, "a name cannot contain variables"));
+        }
+        if let Some(name) = text.strip_prefix(b"header:") {
+            let name = HeaderName::parse(name).map_err(|error| ConfError::invalid(text, error))?;
+            return Ok(Lookup::Header(name));
+        }
+        match text.strip_prefix(b"arg:") {
+            Some(name) if is_argument(name) => Ok(Lookup::Arg(utf8(name)?)),
+            Some(_) => Err(ConfError::invalid(
+                text,
+                "an argument's name has letters, digits, \"-\", \"_\", \".\" and \"~\"",
+            )),
+            None => Err(ConfError::invalid(text, ALLOWED)),
+        }
+    }
+}
+
+/// Whether a name stands in a URI as it is, so that it can be found there undecoded.
+fn is_argument(name: &[u8]) -> bool {
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(byte);
+    !name.is_empty() && name.iter().all(fits)
+}
+
 /// What is written of this section at one level.
 #[derive(Default, Clone)]
 pub struct AccessDirectives {
@@ -73,18 +114,30 @@ pub struct AccessDirectives {
     pub create: Option<Create>,
     pub bypass: Vec<Value>,
     pub require: Option<Require>,
-    lookup: Option<()>,
+    pub lookup: Option<Vec<Lookup>>,
     pub on_error: Option<OnError>,
 }
 
 impl AccessDirectives {
-    pub fn inherit(&mut self, outer: &AccessDirectives) {
-        inherit(&mut self.action, &outer.action);
+    pub fn inherit(&mut self, outer: &AccessDirectives, own: Lists) {
+        if !own.session {
+            inherit(&mut self.action, &outer.action);
+        }
         inherit(&mut self.create, &outer.create);
-        inherit_list(&mut self.bypass, &outer.bypass);
-        inherit(&mut self.require, &outer.require);
+        inherit_list(&mut self.bypass, &outer.bypass, own.bypass);
+        if !own.require {
+            inherit(&mut self.require, &outer.require);
+        }
         inherit(&mut self.lookup, &outer.lookup);
         inherit(&mut self.on_error, &outer.on_error);
+    }
+
+    /// A named session takes what the location says about requests, not what it says about the unnamed session.
+    pub fn take_from_location(&mut self, unnamed: &AccessDirectives) {
+        inherit(&mut self.create, &unnamed.create);
+        let own = !self.bypass.is_empty();
+        inherit_list(&mut self.bypass, &unnamed.bypass, own);
+        inherit(&mut self.on_error, &unnamed.on_error);
     }
 }
 
@@ -97,13 +150,7 @@ pub fn session(level: &mut Directives, args: &Arguments) -> Result<(), ConfError
         ("destroy", Action::Destroy),
     ])?;
     if let Some(parameter) = args.texts().nth(1) {
-        return Err(match parameter.strip_prefix(b"profile=") {
-            Some(name) => ConfError::wrong(format!(
-                "names unknown profile \"{}\"",
-                String::from_utf8_lossy(name)
-            )),
-            None => ConfError::unknown(parameter, "allowed is \"profile=NAME\""),
-        });
+        return Err(ConfError::unknown(parameter, "allowed is \"profile=NAME\""));
     }
     once(&mut level.access.action, action)
 }
@@ -154,12 +201,15 @@ pub fn require(level: &mut Directives, args: &Arguments) -> Result<(), ConfError
 }
 
 pub fn lookup(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {
+    let mut places = Vec::new();
     for text in args.texts() {
-        if text != b"cookie" {
-            return Err(ConfError::invalid(text, "allowed is \"cookie\""));
+        let place = Lookup::parse(text)?;
+        if places.contains(&place) {
+            return Err(ConfError::invalid(text, "each place is looked at once"));
         }
+        places.push(place);
     }
-    once(&mut level.access.lookup, ())
+    once(&mut level.access.lookup, places)
 }
 
 pub fn on_error(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {

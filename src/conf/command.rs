@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
-    NGX_CONF_1MORE, NGX_CONF_BLOCK, NGX_CONF_TAKE1, NGX_CONF_TAKE2, ngx_conf_t, ngx_parse_size,
-    ngx_parse_time, ngx_str_t,
+    NGX_CONF_1MORE, NGX_CONF_BLOCK, NGX_CONF_TAKE1, NGX_CONF_TAKE2, NGX_CONF_TAKE3, ngx_conf_t,
+    ngx_palloc, ngx_parse_size, ngx_parse_time, ngx_str_t,
 };
 use thiserror::Error;
 
-use super::{Directives, LocationConf};
+use super::profile::{is_of_a_session, profile_name};
+use super::{Directives, LocationConf, ProfileId, main_conf};
 use crate::http::Value;
 
 /// One argument or more.
@@ -21,6 +22,10 @@ pub const ANY: u32 = NGX_CONF_1MORE;
 pub const ONE: u32 = NGX_CONF_TAKE1;
 /// Two arguments.
 pub const TWO: u32 = NGX_CONF_TAKE2;
+/// As [`ONE`], and `profile=`.
+pub const ONE_OF_A_SESSION: u32 = NGX_CONF_TAKE1 | NGX_CONF_TAKE2;
+/// As [`TWO`], and `profile=`.
+pub const TWO_OF_A_SESSION: u32 = NGX_CONF_TAKE2 | NGX_CONF_TAKE3;
 /// The directive opens a block.
 pub const BLOCK: u32 = NGX_CONF_BLOCK;
 /// `on` or `off`; checked by [`Arguments::flag`], whose message names what is allowed.
@@ -31,6 +36,9 @@ pub const FLAG: u32 = NGX_CONF_TAKE1;
 pub enum ConfError {
     #[error("is duplicate")]
     Duplicate,
+    /// nginx's own words.
+    #[error("has an invalid number of arguments")]
+    Arguments,
     #[error("has invalid value \"{value}\": {allowed}")]
     Invalid { value: String, allowed: String },
     #[error("has unknown parameter \"{parameter}\": {allowed}")]
@@ -88,7 +96,9 @@ impl fmt::Display for Position {
 /// The arguments of one directive, as written.
 pub struct Arguments {
     cf: *mut ngx_conf_t,
+    /// The directive's name as written, and its arguments without `profile=`.
     args: &'static [ngx_str_t],
+    profile: Option<&'static str>,
 }
 
 /// A parser: reads the arguments into the directives of the level.
@@ -105,6 +115,60 @@ impl Arguments {
             cf,
             // SAFETY: by contract; arguments live in the configuration's pool.
             args: unsafe { (*(*cf).args).as_slice() },
+            profile: None,
+        }
+    }
+
+    /// Takes `profile=NAME` out of the arguments. `kind`: how many are allowed besides.
+    fn split_profile(&mut self, kind: u32) -> Result<(), ConfError> {
+        let written = self.all();
+        for arg in written {
+            let Some(name) = arg.as_bytes().strip_prefix(b"profile=") else {
+                continue;
+            };
+            once(&mut self.profile, profile_name(name)?)?;
+        }
+        if self.profile.is_some() {
+            let others = written
+                .iter()
+                .filter(|arg| !arg.as_bytes().starts_with(b"profile="));
+            self.args = self.keep(core::iter::once(&self.args[0]).chain(others))?;
+        }
+        let wanted = (kind & 0xff).trailing_zeros() as usize;
+        let fits = match kind & ANY {
+            0 => self.all().len() == wanted,
+            _ => !self.all().is_empty(),
+        };
+        fits.then_some(()).ok_or(ConfError::Arguments)
+    }
+
+    /// Arguments in the configuration's pool, as nginx's own are.
+    fn keep(
+        &self,
+        args: impl Iterator<Item = &'static ngx_str_t>,
+    ) -> Result<&'static [ngx_str_t], ConfError> {
+        let args: Vec<ngx_str_t> = args.copied().collect();
+        // SAFETY: the pool lives as long as the configuration; the block is as large as what is copied into it.
+        unsafe {
+            let block = ngx_palloc((*self.cf).pool, size_of_val(&*args)).cast::<ngx_str_t>();
+            if block.is_null() {
+                return Err(ConfError::Logged);
+            }
+            core::ptr::copy_nonoverlapping(args.as_ptr(), block, args.len());
+            Ok(core::slice::from_raw_parts(block, args.len()))
+        }
+    }
+
+    /// The session that `profile=` names.
+    pub fn profile(&self) -> Result<ProfileId, ConfError> {
+        match self.profile {
+            None => Ok(ProfileId::UNNAMED),
+            // SAFETY: the context is the one nginx handed to the directive that is being read.
+            Some(name) => unsafe { main_conf(self.cf) }.profiles.mention(
+                name,
+                self.args[0].as_bytes(),
+                self.position(),
+            ),
         }
     }
 
@@ -281,9 +345,9 @@ pub fn inherit<T: Clone>(slot: &mut Option<T>, outer: &Option<T>) {
     }
 }
 
-/// As [`inherit`], for lists.
-pub fn inherit_list<T: Clone>(list: &mut Vec<T>, outer: &[T]) {
-    if list.is_empty() {
+/// As [`inherit`], for lists; `own`: the level has lines of the list, be it for another session.
+pub fn inherit_list<T: Clone>(list: &mut Vec<T>, outer: &[T], own: bool) {
+    if !own {
         list.extend_from_slice(outer);
     }
 }
@@ -296,9 +360,9 @@ macro_rules! command {
             _command: *mut ngx_command_t,
             conf: *mut core::ffi::c_void,
         ) -> *mut core::ffi::c_char {
-            const PARSE: Directive = $parse;
+            const READER: Reader = Reader { name: $name, kind: $where, parse: $parse };
             // SAFETY: nginx reads a directive of this table: `cf` is live and `conf` is this level's structure.
-            crate::guard::guard_conf(|| unsafe { crate::conf::command::run(cf, conf, $name, PARSE) })
+            crate::guard::guard_conf(|| unsafe { crate::conf::command::run(cf, conf, &READER) })
         }
         ngx_command_t {
             name: ngx::ffi::ngx_str_t { len: $name.count_bytes(), data: $name.as_ptr() as *mut u8 },
@@ -317,24 +381,55 @@ pub(super) use command;
 /// # Safety
 ///
 /// `cf` is the context of the directive being read, `conf` this module's structure of its level.
-pub unsafe fn run(
-    cf: *mut ngx_conf_t,
-    conf: *mut c_void,
-    name: &CStr,
-    parse: Directive,
-) -> *mut c_char {
+pub unsafe fn run(cf: *mut ngx_conf_t, conf: *mut c_void, reader: &Reader) -> *mut c_char {
     // SAFETY: by contract.
     let (level, args) = unsafe { (&mut *conf.cast::<LocationConf>(), Arguments::of(cf)) };
-    level.written.touched = true;
-    match parse(&mut level.written, &args) {
+    match reader.read(level, args) {
         Ok(()) => NGX_CONF_OK,
         Err(ConfError::Logged) => NGX_CONF_ERROR,
         Err(error) => {
-            let text = format!("\"{}\" {error}", name.to_string_lossy());
+            let name = reader.name.to_string_lossy();
+            // In a profile's block, names are written without the prefix.
+            let name = if level.in_block {
+                name.trim_start_matches("session_")
+            } else {
+                &*name
+            };
+            let text = match error {
+                ConfError::Arguments => {
+                    format!("invalid number of arguments in \"{name}\" directive")
+                }
+                error => format!("\"{name}\" {error}"),
+            };
             // SAFETY: by contract.
             unsafe { conf_log(cf, &text) };
             NGX_CONF_ERROR
         }
+    }
+}
+
+/// How a directive is read.
+pub struct Reader {
+    pub name: &'static CStr,
+    /// Where it may stand, and with how many arguments.
+    pub kind: u32,
+    pub parse: Directive,
+}
+
+impl Reader {
+    /// Reads a line into the directives of the session it speaks of.
+    fn read(&self, level: &mut LocationConf, mut args: Arguments) -> Result<(), ConfError> {
+        if is_of_a_session(self.name.to_bytes()) {
+            args.split_profile(self.kind)?;
+        }
+        if level.in_block && args.profile.is_some() {
+            return Err(ConfError::wrong(
+                "cannot name a profile in the block of one",
+            ));
+        }
+        level.written.touched = true;
+        let session = args.profile()?;
+        (self.parse)(level.written.of(session), &args)
     }
 }
 

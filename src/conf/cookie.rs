@@ -92,6 +92,20 @@ impl CookieDirectives {
         inherit(&mut self.clear_invalid, &outer.clear_invalid);
     }
 
+    /// What the http level says of all sessions; a cookie's name is of one session only.
+    pub fn take_from_http(
+        &mut self,
+        http: &CookieDirectives,
+        profile: &str,
+    ) -> Result<(), ConfError> {
+        if self.name.is_none() {
+            let base = http.name.clone().unwrap_or_else(|| default_name("session"));
+            self.name = Some(derived_name(&base, profile)?);
+        }
+        self.inherit(http);
+        Ok(())
+    }
+
     /// The cookie with all rules between its attributes applied.
     pub fn resolve(&self) -> Result<CookieSettings, ConfError> {
         let bare = self.name.clone().unwrap_or_else(|| default_name("session"));
@@ -177,6 +191,12 @@ pub fn prefixed(prefix: Prefix, name: &CookieName) -> Result<CookieName, session
 /// A default of the contract.
 pub fn default_name(name: &'static str) -> CookieName {
     CookieName::parse(name).expect("the contract's default names are valid")
+}
+
+/// The name of a profile's cookie, where it has none of its own.
+pub fn derived_name(base: &CookieName, profile: &str) -> Result<CookieName, ConfError> {
+    CookieName::parse(&format!("{}_{profile}", base.as_str()))
+        .map_err(|error| ConfError::wrong(format!("cannot name its cookie: {error}")))
 }
 
 /// Reads a cookie name.

@@ -2,9 +2,10 @@
 
 use serde_json::{Number, Value as Json};
 
-use super::Directives;
 use super::command::{Arguments, ConfError, fixed_name, inherit, inherit_list, once};
+use super::{Directives, Lists};
 use crate::http::Value;
+use crate::http::headers_in::HeaderName;
 
 /// How the text of a value becomes data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,9 +62,74 @@ impl ValueType {
     }
 }
 
+/// When a rule is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Phase {
+    /// After access was granted, before the content.
+    #[default]
+    Request,
+    /// When the response's header is there.
+    Response,
+}
+
+/// What changes a session in one phase.
+#[derive(Clone, Default)]
+pub struct Rules {
+    pub unset: Vec<UnsetRule>,
+    pub set: Vec<SetRule>,
+    pub info_set: Vec<InfoRule>,
+}
+
+impl Rules {
+    pub fn is_empty(&self) -> bool {
+        self.unset.is_empty() && self.set.is_empty() && self.info_set.is_empty()
+    }
+}
+
+/// The response headers that an upstream drives the session with.
+#[derive(Clone)]
+pub struct ControlNames {
+    pub data: HeaderName,
+    pub info: HeaderName,
+    pub action: HeaderName,
+    pub subject: HeaderName,
+    pub audience: HeaderName,
+    pub remember: HeaderName,
+}
+
+impl ControlNames {
+    fn with_prefix(prefix: &str) -> Result<ControlNames, ConfError> {
+        let name = |end: &str| {
+            HeaderName::parse(format!("{prefix}{end}").as_bytes())
+                .map_err(|error| ConfError::invalid(prefix.as_bytes(), error))
+        };
+        Ok(ControlNames {
+            data: name("Data")?,
+            info: name("Info")?,
+            action: name("Action")?,
+            subject: name("Subject")?,
+            audience: name("Audience")?,
+            remember: name("Remember")?,
+        })
+    }
+
+    /// All of them.
+    pub fn all(&self) -> [&HeaderName; 6] {
+        [
+            &self.data,
+            &self.info,
+            &self.action,
+            &self.subject,
+            &self.audience,
+            &self.remember,
+        ]
+    }
+}
+
 /// `session_set`.
 #[derive(Clone)]
 pub struct SetRule {
+    pub phase: Phase,
     pub key: &'static str,
     pub value: Value,
     pub kind: ValueType,
@@ -73,6 +139,7 @@ pub struct SetRule {
 /// `session_info_set`.
 #[derive(Clone)]
 pub struct InfoRule {
+    pub phase: Phase,
     pub key: &'static str,
     pub value: Value,
     pub condition: Option<Value>,
@@ -81,6 +148,7 @@ pub struct InfoRule {
 /// `session_unset`.
 #[derive(Clone)]
 pub struct UnsetRule {
+    pub phase: Phase,
     pub what: Unset,
     pub condition: Option<Value>,
 }
@@ -92,6 +160,9 @@ pub enum Unset {
     Keys(Vec<&'static str>),
 }
 
+/// How the names of control headers begin when nothing is configured.
+const CONTROL_PREFIX: &str = "X-Session-";
+
 /// What is written of this section at one level.
 #[derive(Default, Clone)]
 pub struct DataDirectives {
@@ -102,17 +173,63 @@ pub struct DataDirectives {
     pub unset: Vec<UnsetRule>,
     pub info_set: Vec<InfoRule>,
     pub max_data: Option<usize>,
+    pub control: Option<bool>,
+    pub control_prefix: Option<&'static str>,
 }
 
 impl DataDirectives {
-    pub fn inherit(&mut self, outer: &DataDirectives) {
+    pub fn inherit(&mut self, outer: &DataDirectives, own: Lists) {
         inherit(&mut self.audience, &outer.audience);
         inherit(&mut self.subject, &outer.subject);
         inherit(&mut self.enforce_same_subject, &outer.enforce_same_subject);
-        inherit_list(&mut self.set, &outer.set);
-        inherit_list(&mut self.unset, &outer.unset);
-        inherit_list(&mut self.info_set, &outer.info_set);
+        inherit_list(&mut self.set, &outer.set, own.set);
+        inherit_list(&mut self.unset, &outer.unset, own.unset);
+        inherit_list(&mut self.info_set, &outer.info_set, own.info_set);
         inherit(&mut self.max_data, &outer.max_data);
+        inherit(&mut self.control, &outer.control);
+        inherit(&mut self.control_prefix, &outer.control_prefix);
+    }
+
+    /// What the http level says of all sessions. The rest of it speaks of the unnamed one.
+    pub fn take_from_http(&mut self, http: &DataDirectives) {
+        inherit(&mut self.audience, &http.audience);
+        inherit(&mut self.enforce_same_subject, &http.enforce_same_subject);
+        inherit(&mut self.max_data, &http.max_data);
+    }
+
+    /// The rules of one phase.
+    pub fn rules(&self, phase: Phase) -> Rules {
+        let of_phase = |other: Phase| other == phase;
+        Rules {
+            unset: self
+                .unset
+                .iter()
+                .filter(|rule| of_phase(rule.phase))
+                .cloned()
+                .collect(),
+            set: self
+                .set
+                .iter()
+                .filter(|rule| of_phase(rule.phase))
+                .cloned()
+                .collect(),
+            info_set: self
+                .info_set
+                .iter()
+                .filter(|rule| of_phase(rule.phase))
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// The names of the control headers, where there are any.
+    pub fn control_names(&self) -> Result<Option<ControlNames>, ConfError> {
+        match self.control {
+            Some(true) => {
+                ControlNames::with_prefix(self.control_prefix.unwrap_or(CONTROL_PREFIX)).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 }
 
@@ -138,7 +255,7 @@ pub fn enforce_same_subject(level: &mut Directives, args: &Arguments) -> Result<
 struct Parameters {
     kind: Option<ValueType>,
     condition: Option<Value>,
-    phase: Option<()>,
+    phase: Option<Phase>,
 }
 
 impl Parameters {
@@ -156,10 +273,17 @@ impl Parameters {
         } else if let Some(condition) = text.strip_prefix(b"if=") {
             once(&mut self.condition, args.tail_value(condition)?)?;
         } else if let Some(phase) = text.strip_prefix(b"phase=") {
-            if phase != b"request" {
-                return Err(ConfError::invalid(text, "allowed is \"phase=request\""));
-            }
-            once(&mut self.phase, ())?;
+            let phase = match phase {
+                b"request" => Phase::Request,
+                b"response" => Phase::Response,
+                _ => {
+                    return Err(ConfError::invalid(
+                        text,
+                        "allowed are \"phase=request\" and \"phase=response\"",
+                    ));
+                }
+            };
+            once(&mut self.phase, phase)?;
         } else {
             return Ok(false);
         }
@@ -199,6 +323,9 @@ pub fn data_key(text: &'static [u8]) -> Result<&'static str, ConfError> {
             "a part of a dotted key cannot be empty",
         ));
     }
+    if session::jar::is_reserved(key) {
+        return Err(ConfError::invalid(text, "the key is the module's own"));
+    }
     Ok(key)
 }
 
@@ -212,6 +339,7 @@ pub fn set(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {
         ));
     }
     level.data.set.push(SetRule {
+        phase: parameters.phase.unwrap_or_default(),
         key,
         value,
         kind,
@@ -223,6 +351,7 @@ pub fn set(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {
 pub fn info_set(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {
     let (key, value, parameters) = key_value(args, false)?;
     level.data.info_set.push(InfoRule {
+        phase: parameters.phase.unwrap_or_default(),
         key,
         value,
         condition: parameters.condition,
@@ -251,10 +380,21 @@ pub fn unset(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> 
         _ => Unset::Keys(keys),
     };
     level.data.unset.push(UnsetRule {
+        phase: parameters.phase.unwrap_or_default(),
         what,
         condition: parameters.condition,
     });
     Ok(())
+}
+
+pub fn control(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {
+    once(&mut level.data.control, args.flag()?)
+}
+
+pub fn control_prefix(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {
+    let prefix = fixed_name(args.first())?;
+    ControlNames::with_prefix(prefix)?;
+    once(&mut level.data.control_prefix, prefix)
 }
 
 pub fn max_data(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {

@@ -1,10 +1,16 @@
 //! Section 6: what goes upstream and downstream.
 
-use super::Directives;
-use super::command::{Arguments, ConfError, inherit, inherit_list, once};
+use super::command::{Arguments, ConfError, fixed_name, inherit, inherit_list, once};
 use super::data::data_key;
+use super::{Directives, Lists};
+use session::CookieName;
+use session::jar::Limits;
+
 use crate::http::Value;
 use crate::http::headers_in::HeaderName;
+
+/// More cookies than this are no jar but an attack.
+const MAX_COOKIES: u64 = 1000;
 
 /// How a value becomes a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,17 +74,22 @@ impl Property {
         Property::ALL[usize::from(number) % Property::ALL.len()].1
     }
 
-    /// The header that carries the property.
-    pub fn header(self) -> &'static str {
-        match self {
-            Property::Id => "Session-Id",
-            Property::Audience => "Session-Audience",
-            Property::Subject => "Session-Subject",
-            Property::Timeout => "Session-Timeout",
-            Property::IdlingTimeout => "Session-Idling-Timeout",
-            Property::RollingTimeout => "Session-Rolling-Timeout",
-            Property::AbsoluteTimeout => "Session-Absolute-Timeout",
-        }
+    /// The header that carries the property: `Session-Id`, or `Session-NAME-Id` of a named session.
+    pub fn header(self, profile: Option<&str>) -> HeaderName {
+        let property = match self {
+            Property::Id => "Id",
+            Property::Audience => "Audience",
+            Property::Subject => "Subject",
+            Property::Timeout => "Timeout",
+            Property::IdlingTimeout => "Idling-Timeout",
+            Property::RollingTimeout => "Rolling-Timeout",
+            Property::AbsoluteTimeout => "Absolute-Timeout",
+        };
+        let name = match profile {
+            None => format!("Session-{property}"),
+            Some(profile) => format!("Session-{profile}-{property}"),
+        };
+        HeaderName::parse(name.as_bytes()).expect("names of profiles and properties are tokens")
     }
 }
 
@@ -90,15 +101,49 @@ pub struct HeaderDirectives {
     pub request: Vec<Property>,
     pub response: Vec<Property>,
     pub cache_control: Option<bool>,
+    pub jar: Option<bool>,
+    pub jar_pass: Vec<&'static str>,
+    pub jar_max: Option<usize>,
+    pub jar_size: Option<usize>,
+}
+
+/// The upstream's own cookies, kept in the session.
+#[derive(Clone)]
+pub struct JarSettings {
+    /// Cookies that go to the client all the same.
+    pub pass: Vec<&'static str>,
+    pub limits: Limits,
 }
 
 impl HeaderDirectives {
-    pub fn inherit(&mut self, outer: &HeaderDirectives) {
+    pub fn inherit(&mut self, outer: &HeaderDirectives, own: Lists) {
         inherit(&mut self.hide, &outer.hide);
-        inherit_list(&mut self.map, &outer.map);
-        inherit_list(&mut self.request, &outer.request);
-        inherit_list(&mut self.response, &outer.response);
+        inherit_list(&mut self.map, &outer.map, own.map);
+        inherit_list(&mut self.request, &outer.request, own.request);
+        inherit_list(&mut self.response, &outer.response, own.response);
         inherit(&mut self.cache_control, &outer.cache_control);
+        inherit(&mut self.jar, &outer.jar);
+        inherit_list(&mut self.jar_pass, &outer.jar_pass, own.jar_pass);
+        inherit(&mut self.jar_max, &outer.jar_max);
+        inherit(&mut self.jar_size, &outer.jar_size);
+    }
+
+    /// What the http level says of all sessions. The rest of it speaks of the unnamed one.
+    pub fn take_from_http(&mut self, http: &HeaderDirectives) {
+        inherit(&mut self.hide, &http.hide);
+        inherit(&mut self.cache_control, &http.cache_control);
+    }
+
+    /// The jar, where there is one.
+    pub fn jar(&self) -> Option<JarSettings> {
+        let default = Limits::default();
+        self.jar.filter(|on| *on).map(|_| JarSettings {
+            pass: self.jar_pass.clone(),
+            limits: Limits {
+                max: self.jar_max.unwrap_or(default.max),
+                size: self.jar_size.unwrap_or(default.size),
+            },
+        })
     }
 }
 
@@ -174,6 +219,35 @@ fn properties(list: &mut Vec<Property>, args: &Arguments) -> Result<(), ConfErro
     Ok(())
 }
 
+pub fn cookie_jar(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {
+    once(&mut level.headers.jar, args.flag()?)
+}
+
+pub fn cookie_jar_pass(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {
+    for text in args.texts() {
+        let name = fixed_name(text)?;
+        CookieName::parse(name).map_err(|error| ConfError::invalid(text, error))?;
+        level.headers.jar_pass.push(name);
+    }
+    Ok(())
+}
+
+pub fn cookie_jar_max(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {
+    let max = args.number(1..=MAX_COOKIES)?;
+    once(&mut level.headers.jar_max, max as usize)
+}
+
+pub fn cookie_jar_size(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {
+    let size = args.size()?;
+    if size == 0 {
+        return Err(ConfError::invalid(
+            args.first(),
+            "allowed is a size of at least one byte, such as \"16k\"",
+        ));
+    }
+    once(&mut level.headers.jar_size, size)
+}
+
 pub fn cache_control(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {
     once(&mut level.headers.cache_control, args.flag()?)
 }
@@ -195,5 +269,6 @@ pub fn var(_level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {
     };
     let key = data_key(key.as_bytes())?;
     // SAFETY: the context is the one nginx handed to the directive that is being read.
-    unsafe { crate::variables::bind(args.context(), name, key) }.ok_or(ConfError::Logged)
+    unsafe { crate::variables::bind(args.context(), name, key, args.profile()?) }
+        .ok_or(ConfError::Logged)
 }

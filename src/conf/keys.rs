@@ -33,7 +33,7 @@ pub struct Binding {
 impl KeyDirectives {
     pub fn inherit(&mut self, outer: &KeyDirectives) {
         let own_fallbacks = !self.fallbacks.is_empty();
-        inherit_list(&mut self.fallbacks, &outer.fallbacks);
+        inherit_list(&mut self.fallbacks, &outer.fallbacks, own_fallbacks);
         // Keys come as a group: an inner secret is not overruled by an outer ikm.
         if self.is_random() {
             self.secret.clone_from(&outer.secret);
@@ -57,6 +57,15 @@ impl KeyDirectives {
     }
 
     fn make_ring(&self) -> KeyRing {
+        let (current, fallbacks) = self.material();
+        KeyRing::new(
+            (*current).clone(),
+            fallbacks.iter().map(|ikm| (**ikm).clone()).collect(),
+        )
+    }
+
+    /// The current key material and the fallbacks.
+    fn material(&self) -> (Arc<Ikm>, Vec<Arc<Ikm>>) {
         let (current, mut fallbacks) = match (&self.ikm, &self.secret_file, &self.secret) {
             (Some(ikm), ..) => (ikm.clone(), Vec::new()),
             (None, Some((first, rest)), _) => (first.clone(), rest.clone()),
@@ -64,10 +73,15 @@ impl KeyDirectives {
             (None, None, None) => (random_ikm(), Vec::new()),
         };
         fallbacks.extend(self.fallbacks.iter().cloned());
-        KeyRing::new(
-            (*current).clone(),
-            fallbacks.iter().map(|ikm| (**ikm).clone()).collect(),
-        )
+        (current, fallbacks)
+    }
+
+    /// Binds the keys to a cookie's name: from now on these are a named session's.
+    pub fn be_for_name(&mut self, cookie: &str) {
+        let (current, fallbacks) = self.material();
+        let fallbacks = fallbacks.iter().map(|ikm| ikm.for_name(cookie)).collect();
+        let ring = KeyRing::new(current.for_name(cookie), fallbacks);
+        self.ring = OnceLock::from(Arc::new(ring));
     }
 
     /// What tokens are bound to.

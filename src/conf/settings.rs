@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use session::{Bind, CookieName, Place, Policy, Safety, chunk_names};
 
-use super::access::{Action, Create, OnError, Require};
+use super::access::{Action, Create, Lookup, OnError, Require};
 use super::backend::Backend;
 use super::command::ConfError;
 use super::cookie::{default_name, prefixed};
-use super::data::{InfoRule, SetRule, UnsetRule};
-use super::headers::{MapRule, Property};
-use super::{Directives, cookie};
+use super::data::{ControlNames, Phase, Rules};
+use super::headers::{JarSettings, MapRule, Property};
+use super::profile::{Level, ProfileId};
+use super::{Directives, MainConf, cookie};
 use crate::http::Value;
 use crate::http::headers_in::HeaderName;
 
@@ -29,12 +30,100 @@ pub enum Remember {
     Asked(Value),
 }
 
-/// Everything a location decides about the session.
+/// Everything a location decides about its sessions.
+pub struct LocationSettings {
+    /// The unnamed session first, then the named ones that the location has lines about.
+    pub sessions: Vec<Settings>,
+    /// The request headers that only this module may set.
+    pub owned: Vec<HeaderName>,
+    /// Some session is used here.
+    pub is_on: bool,
+}
+
+impl LocationSettings {
+    /// Resolves what is written, defaults filled in, contradictions refused. `above`: the level to share with.
+    pub fn resolve(
+        level: &Level,
+        above: Option<&Rc<LocationSettings>>,
+        main: &mut MainConf,
+    ) -> Result<LocationSettings, ConfError> {
+        let mut sessions = Vec::new();
+        for (profile, name, written) in level.sessions(&main.profiles) {
+            let above = above.and_then(|above| above.of(profile));
+            let settings = Settings::resolve(&written, (profile, name), above, &main.backends)?;
+            main.random_key_used |= settings.action.is_on() && written.keys.is_random();
+            if settings.action.is_on() {
+                check_beside(&written, &settings, &sessions)?;
+            }
+            sessions.push(settings);
+        }
+        if sessions[0].action.is_on() {
+            main.profiles.check_unnamed(&level.unnamed)?;
+        }
+        Ok(LocationSettings {
+            owned: sessions.iter().flat_map(Settings::owned).collect(),
+            is_on: sessions.iter().any(|settings| settings.action.is_on()),
+            sessions,
+        })
+    }
+
+    /// The settings of one session.
+    pub fn of(&self, profile: ProfileId) -> Option<&Settings> {
+        self.sessions
+            .iter()
+            .find(|settings| settings.profile == profile)
+    }
+
+    /// The sessions that are used here.
+    pub fn active(&self) -> impl Iterator<Item = &Settings> {
+        self.sessions
+            .iter()
+            .filter(|settings| settings.action.is_on())
+    }
+}
+
+/// Several sessions in one location must not claim the same header, nor all of the upstream's cookies.
+fn check_beside(
+    written: &Directives,
+    settings: &Settings,
+    others: &[Settings],
+) -> Result<(), ConfError> {
+    let others = others.iter().filter(|other| other.action.is_on());
+    let of = |name: Option<&str>| match name {
+        None => "the unnamed session".to_owned(),
+        Some(name) => format!("the profile \"{name}\""),
+    };
+    for other in others {
+        let who = format!("{} and {}", of(other.name), of(settings.name));
+        let theirs: Vec<_> = other.owned().collect();
+        if let Some(name) = settings
+            .owned()
+            .find(|name| theirs.iter().any(|their| their.matches(name.as_bytes())))
+        {
+            return Err(written.cookie.contradiction(&format!(
+                "{who} both set the request header \"{name}\": name it differently in one of them"
+            )));
+        }
+        if settings.jar.is_some() && other.jar.is_some() {
+            return Err(written.cookie.contradiction(&format!(
+                "{who} both have \"session_cookie_jar on\": an upstream's cookies have one place"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Everything a location decides about one session.
 pub struct Settings {
+    pub profile: ProfileId,
+    /// The profile's name.
+    pub name: Option<&'static str>,
     pub action: Action,
     pub create: Create,
     pub bypass: Vec<Value>,
     pub require: Require,
+    /// Where tokens are looked for, in order.
+    pub lookup: Vec<Lookup>,
     pub on_error: OnError,
     /// Where records are kept; none: in the cookie.
     pub backend: Option<Rc<Backend>>,
@@ -45,15 +134,15 @@ pub struct Settings {
     pub remember: Remember,
     pub audience: Value,
     pub subject: Option<Value>,
-    pub set: Vec<SetRule>,
-    pub unset: Vec<UnsetRule>,
-    pub info_set: Vec<InfoRule>,
+    /// What changes the session before the content, and when the response is there.
+    pub on_request: Rules,
+    pub on_response: Rules,
+    pub control: Option<ControlNames>,
+    pub jar: Option<JarSettings>,
     pub hide: bool,
     pub map: Vec<(HeaderName, MapRule)>,
     pub request_headers: Vec<(HeaderName, Property)>,
-    pub response_headers: Vec<Property>,
-    /// The request headers that only this module may set.
-    pub owned: Vec<HeaderName>,
+    pub response_headers: Vec<(HeaderName, Property)>,
     pub cache_control: bool,
 }
 
@@ -61,7 +150,8 @@ impl Settings {
     /// Resolves what is written, defaults filled in, contradictions refused. `above`: the level to share with.
     pub fn resolve(
         written: &Directives,
-        above: Option<&Rc<Settings>>,
+        (profile, name): (ProfileId, Option<&'static str>),
+        above: Option<&Settings>,
         backends: &[Rc<Backend>],
     ) -> Result<Settings, ConfError> {
         let cookie = written.cookie.resolve()?;
@@ -76,20 +166,19 @@ impl Settings {
             Some(above) if same_policy(&above.policy, &policy) => above.policy.clone(),
             _ => Arc::new(policy),
         };
-        let request_headers: Vec<_> = written
-            .headers
-            .request
-            .iter()
-            .map(|p| (property_name(*p), *p))
-            .collect();
-        let mapped = written.headers.map.iter().map(|(name, _)| name.clone());
-        let owned = mapped
-            .chain(request_headers.iter().map(|(name, _)| name.clone()))
-            .collect();
+        let with_header = |property: &Property| (property.header(name), *property);
+        let jar = written.headers.jar();
         Ok(Settings {
+            profile,
+            name,
             action: written.access.action.unwrap_or(Action::Off),
             create: written.access.create.unwrap_or(Create::Lazy),
             bypass: written.access.bypass.clone(),
+            lookup: written
+                .access
+                .lookup
+                .clone()
+                .unwrap_or_else(|| vec![Lookup::Cookie]),
             require: written.access.require.clone().unwrap_or(Require::Off),
             on_error: written.access.on_error.unwrap_or(OnError::Fail),
             backend,
@@ -99,16 +188,29 @@ impl Settings {
             remember: written.time.remember.clone().unwrap_or(Remember::Off),
             audience: written.data.audience.unwrap_or(Value::fixed(b"default")),
             subject: written.data.subject,
-            set: written.data.set.clone(),
-            unset: written.data.unset.clone(),
-            info_set: written.data.info_set.clone(),
-            hide: written.headers.hide.unwrap_or(false),
+            on_request: written.data.rules(Phase::Request),
+            on_response: written.data.rules(Phase::Response),
+            control: written.data.control_names()?,
+            hide: jar.is_some() || written.headers.hide.unwrap_or(false),
+            jar,
             map: written.headers.map.clone(),
-            request_headers,
-            response_headers: written.headers.response.clone(),
-            owned,
+            request_headers: written.headers.request.iter().map(with_header).collect(),
+            response_headers: written.headers.response.iter().map(with_header).collect(),
             cache_control: written.headers.cache_control.unwrap_or(true),
         })
+    }
+
+    /// The request headers that only this module may set.
+    pub fn owned(&self) -> impl Iterator<Item = HeaderName> {
+        let mapped = self.map.iter().map(|(name, _)| name);
+        let properties = self.request_headers.iter().map(|(name, _)| name);
+        let control = self.control.iter().flat_map(ControlNames::all);
+        mapped.chain(properties).chain(control).cloned()
+    }
+
+    /// Whether a cookie is this session's, be it a chunk or the remember cookie.
+    pub fn owns_cookie(&self, name: &[u8]) -> bool {
+        self.policy.owns_cookie(name)
     }
 }
 
@@ -118,13 +220,7 @@ fn policy(
     bind: Bind,
     place: Place,
 ) -> Result<Policy, ConfError> {
-    let remember_name = written
-        .time
-        .remember_cookie_name
-        .clone()
-        .unwrap_or_else(|| default_name("remember"));
-    let remember_cookie_name = prefixed(cookie.prefix, &remember_name)
-        .map_err(|error| written.cookie.contradiction(&error.to_string()))?;
+    let remember_cookie_name = remember_name(written, cookie)?;
     if same_cookie(&cookie.name, &remember_cookie_name) {
         return Err(written.cookie.contradiction(&format!(
             "\"session_cookie_name\" is \"{}\" and \"session_remember_cookie_name\" is \"{}\": both are parts of one cookie",
@@ -152,8 +248,18 @@ fn policy(
     })
 }
 
+/// The name of the remember cookie, which has the session cookie's prefix.
+pub fn remember_name(
+    written: &Directives,
+    cookie: &cookie::CookieSettings,
+) -> Result<CookieName, ConfError> {
+    let name = written.time.remember_cookie_name.clone();
+    let name = name.unwrap_or_else(|| default_name("remember"));
+    prefixed(cookie.prefix, &name).map_err(|error| written.cookie.contradiction(&error.to_string()))
+}
+
 /// Whether two names are the same, or one is that of a chunk of the other (`name2` to `name9`).
-fn same_cookie(a: &CookieName, b: &CookieName) -> bool {
+pub fn same_cookie(a: &CookieName, b: &CookieName) -> bool {
     let part = |whole: &CookieName, part: &CookieName| {
         chunk_names(whole.as_str()).any(|chunk| chunk == part.as_str())
     };
@@ -175,8 +281,4 @@ fn same_policy(a: &Policy, b: &Policy) -> bool {
         && a.hash_storage_key == b.hash_storage_key
         && a.hash_subject == b.hash_subject
         && a.store_metadata == b.store_metadata
-}
-
-fn property_name(property: Property) -> HeaderName {
-    HeaderName::parse(property.header().as_bytes()).expect("the contract's header names are valid")
 }

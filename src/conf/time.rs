@@ -4,7 +4,7 @@ use session::{CookieName, Renew, Safety, Timeouts};
 
 use super::Directives;
 use super::command::{Arguments, ConfError, inherit, once};
-use super::cookie::cookie_name;
+use super::cookie::{cookie_name, default_name, derived_name};
 use super::settings::Remember;
 
 /// What is written of this section at one level.
@@ -41,6 +41,21 @@ impl TimeDirectives {
             &mut self.compression_threshold,
             &outer.compression_threshold,
         );
+    }
+
+    /// What the http level says of all sessions; a remember cookie's name is of one session only.
+    pub fn take_from_http(
+        &mut self,
+        http: &TimeDirectives,
+        profile: &str,
+    ) -> Result<(), ConfError> {
+        if self.remember_cookie_name.is_none() {
+            let base = http.remember_cookie_name.clone();
+            let base = base.unwrap_or_else(|| default_name("remember"));
+            self.remember_cookie_name = Some(derived_name(&base, profile)?);
+        }
+        self.inherit(http);
+        Ok(())
     }
 
     /// The limits in force; the ground floor knows the defaults.

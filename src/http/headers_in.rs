@@ -29,7 +29,7 @@ pub enum NameError {
 /// A request header that this module owns: it sets it, and a client never does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderName {
-    text: &'static [u8],
+    text: Box<[u8]>,
     lowcase: Box<[u8]>,
 }
 
@@ -51,7 +51,7 @@ const RESERVED: [&str; 12] = [
 
 impl HeaderName {
     /// Checks a name of the configuration.
-    pub fn parse(text: &'static [u8]) -> Result<HeaderName, NameError> {
+    pub fn parse(text: &[u8]) -> Result<HeaderName, NameError> {
         let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
         if text.is_empty() || !text.iter().all(token) {
             return Err(NameError::NotAToken);
@@ -63,12 +63,15 @@ impl HeaderName {
         {
             return Err(NameError::Reserved);
         }
-        Ok(HeaderName { text, lowcase })
+        Ok(HeaderName {
+            text: text.into(),
+            lowcase,
+        })
     }
 
     /// The name as it was written.
-    pub fn as_bytes(&self) -> &'static [u8] {
-        self.text
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text
     }
 
     /// Whether `name`, as a client may spell it, means this header once nginx or a CGI-style upstream has folded it.
@@ -79,7 +82,7 @@ impl HeaderName {
 
 impl fmt::Display for HeaderName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(self.text))
+        f.write_str(&String::from_utf8_lossy(&self.text))
     }
 }
 

@@ -111,6 +111,12 @@ impl<'r> Request<'r> {
         unsafe { &*(*self.raw().loc_conf.add(module().ctx_index)).cast::<T>() }
     }
 
+    /// This module's settings for the whole http block.
+    pub fn main_conf<T>(self) -> &'static T {
+        // SAFETY: as above.
+        unsafe { &*(*self.raw().main_conf.add(module().ctx_index)).cast::<T>() }
+    }
+
     /// Copies bytes into the request's pool. `None`: out of memory.
     pub fn store(self, text: &[u8]) -> Option<ngx_str_t> {
         if text.is_empty() {

@@ -7,17 +7,17 @@ use session::{Logout, Session};
 use super::context::{Context, SessionStatus, Stage};
 use super::lookup::audience;
 use super::{save, settings, upstream, wait};
-use crate::conf::{Action, Create, OnError, Settings, Unset};
+use crate::conf::{Action, Create, LocationSettings, OnError, Rules, Settings, Unset};
 use crate::http::{Request, Value};
 
 /// Unset, set, subject, renew or touch; one save; then the headers for the upstream.
 pub fn handle(request: Request<'_>) -> Status {
-    let settings = settings(request);
-    if settings.action.is_on() && Context::of(request).is_some() {
-        if request.is_main() {
-            run(request, settings);
-        } else if let Some(context) = Context::of(request) {
-            // A subrequest shares the session of its main request, which saves it.
+    let location = settings(request);
+    if request.is_main() {
+        run(request, location);
+    } else if let Some(context) = Context::of(request) {
+        // A subrequest shares the sessions of its main request, which saves them.
+        for settings in location.active() {
             change(request, context, settings);
         }
     }
@@ -26,33 +26,46 @@ pub fn handle(request: Request<'_>) -> Status {
             wait::suspend(request, context);
             return Status::NGX_AGAIN;
         }
-        if settings.action.is_on() && outage_ends(request, context, settings) {
+        if outage_ends(request, context, location) {
             context.outage_answered = true;
             return Status(NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t);
         }
     }
-    match upstream::prepare(request, settings) {
+    match upstream::prepare(request, location) {
         Ok(()) => Status::NGX_DECLINED,
         Err(_) => Status::NGX_ERROR,
     }
 }
 
 /// Whether the storage's outage is the end of this request. It is that once: the error page for it is shown all the same.
-pub fn outage_ends(request: Request<'_>, context: &Context, settings: &Settings) -> bool {
-    context.status(request) == SessionStatus::Error
-        && settings.on_error == OnError::Fail
-        && !context.outage_answered
+pub fn outage_ends(request: Request<'_>, context: &Context, location: &LocationSettings) -> bool {
+    !context.outage_answered
+        && location.active().any(|settings| {
+            settings.on_error == OnError::Fail
+                && context.status(request, settings.profile) == SessionStatus::Error
+        })
 }
 
 /// Does what the location's directives ask for, unless it is done. What has to wait is left in `context.waiting`.
-pub fn run(request: Request<'_>, settings: &'static Settings) {
+pub fn run(request: Request<'_>, location: &'static LocationSettings) {
+    if let Some(context) = Context::of(request) {
+        context.stage = Stage::Done;
+    }
+    for settings in location.active() {
+        run_session(request, settings);
+    }
+}
+
+fn run_session(request: Request<'_>, settings: &'static Settings) {
     let Some(context) = Context::of(request) else {
         return;
     };
-    if context.stage != Stage::LookedUp || !context.works(request) {
+    let works = context.works(request, settings.profile);
+    let slot = context.slot_mut(settings.profile);
+    if slot.stage != Stage::LookedUp || !works {
         return;
     }
-    context.stage = Stage::Done;
+    slot.stage = Stage::Done;
     match settings.action {
         Action::Off => {}
         Action::Open | Action::Start => {
@@ -65,7 +78,8 @@ pub fn run(request: Request<'_>, settings: &'static Settings) {
 }
 
 fn logout(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
-    let Some(session) = context
+    let slot = context.slot_mut(settings.profile);
+    let Some(session) = slot
         .session
         .as_mut()
         .filter(|session| session.has_audience())
@@ -80,11 +94,12 @@ fn logout(request: Request<'_>, context: &mut Context, settings: &'static Settin
 
 /// Makes the changes in memory.
 fn change(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    if !settings.action.stores() || !context.works(request) {
+    if !settings.action.stores() || !context.works(request, settings.profile) {
         return;
     }
-    unset(request, context, settings);
-    set(request, context, settings);
+    let rules = &settings.on_request;
+    unset(request, context, settings, rules);
+    set(request, context, settings, rules);
     let subject = settings
         .subject
         .map(|subject| subject.eval(request))
@@ -106,14 +121,14 @@ fn change(request: Request<'_>, context: &mut Context, settings: &Settings) {
             session.mark_dirty();
         }
     }
-    set_info(request, context, settings);
+    set_info(request, context, settings, rules);
 }
 
-fn unset(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    let Some(session) = &mut context.session else {
+fn unset(request: Request<'_>, context: &mut Context, settings: &Settings, rules: &Rules) {
+    let Some(session) = &mut context.slot_mut(settings.profile).session else {
         return;
     };
-    for rule in settings
+    for rule in rules
         .unset
         .iter()
         .filter(|rule| holds(request, rule.condition))
@@ -131,8 +146,8 @@ fn unset(request: Request<'_>, context: &mut Context, settings: &Settings) {
     }
 }
 
-fn set(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    for rule in settings
+fn set(request: Request<'_>, context: &mut Context, settings: &Settings, rules: &Rules) {
+    for rule in rules
         .set
         .iter()
         .filter(|rule| holds(request, rule.condition))
@@ -152,11 +167,11 @@ fn set(request: Request<'_>, context: &mut Context, settings: &Settings) {
     }
 }
 
-fn set_info(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    let Some(session) = &mut context.session else {
+fn set_info(request: Request<'_>, context: &mut Context, settings: &Settings, rules: &Rules) {
+    let Some(session) = &mut context.slot_mut(settings.profile).session else {
         return;
     };
-    for rule in settings
+    for rule in rules
         .info_set
         .iter()
         .filter(|rule| holds(request, rule.condition))
@@ -186,6 +201,7 @@ fn session_to_fill<'c>(
     settings: &Settings,
 ) -> &'c mut Session {
     context
+        .slot_mut(settings.profile)
         .session
         .get_or_insert_with(|| Session::new(&audience(request, settings), None))
 }

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::hold::Held;
 use super::wait::Waiting;
-use crate::conf::Settings;
+use crate::conf::{LocationSettings, ProfileId, Settings};
 use crate::guard::guard_unit;
 use crate::http::Request;
 
@@ -43,7 +43,7 @@ impl SessionStatus {
     }
 }
 
-/// How far the work on the session has come.
+/// How far the work of a location has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Nothing was looked up.
@@ -78,28 +78,73 @@ pub struct Context {
     /// The Cookie lines the client sent. `session_hide` may take ours out of the request before a redirect looks again.
     cookies: SmallVec<[&'static [u8]; 4]>,
     /// The location the request is in.
-    pub settings: Option<&'static Settings>,
-    /// The location whose settings the session was looked up with.
-    pub looked_up_in: Option<&'static Settings>,
+    pub location: Option<&'static LocationSettings>,
+    /// How far that location has come.
     pub stage: Stage,
     /// Access checks have begun, so a refused request can be told from one that `return` answered.
     pub left_rewrite: bool,
     /// An earlier location refused the request, and an error page answers it: that grants nothing.
     pub refused: bool,
+    /// A 503 tells of the storage's outage.
+    pub outage_answered: bool,
+    /// The sessions that any location of the request has used.
+    pub slots: SmallVec<[Slot; 1]>,
+    pub waiting: Option<Waiting>,
+    pub held: Option<Held>,
+}
+
+/// One session of a request.
+pub struct Slot {
+    pub profile: ProfileId,
+    /// The location whose settings the session was looked up with.
+    pub looked_up_in: Option<&'static Settings>,
+    pub stage: Stage,
     /// What the look-up found.
     pub found: SessionStatus,
     /// How the location of the client's own request takes part.
     pub sight: Sight,
     pub session: Option<Session>,
-    /// A 503 tells of the storage's outage.
-    pub outage_answered: bool,
     /// The request's session cookie was refused and is to be expired.
     pub refused_cookie: bool,
     /// The request's remember cookie was refused and is to be expired.
     pub refused_remember: bool,
     pub due: Vec<DueCookie>,
-    pub waiting: Option<Waiting>,
-    pub held: Option<Held>,
+}
+
+impl Slot {
+    fn new(profile: ProfileId) -> Slot {
+        Slot {
+            profile,
+            looked_up_in: None,
+            stage: Stage::Fresh,
+            found: SessionStatus::Off,
+            sight: Sight::Off,
+            session: None,
+            refused_cookie: false,
+            refused_remember: false,
+            due: Vec::new(),
+        }
+    }
+
+    /// Something is to be saved or sent that is not in the request's cookies.
+    pub fn has_news(&self) -> bool {
+        !self.due.is_empty() || self.session.as_ref().is_some_and(Session::is_dirty)
+    }
+
+    /// Takes note of a refused session token.
+    pub fn refuse(&mut self, refusal: &Refusal) {
+        self.found = SessionStatus::Refused(refusal.status());
+        self.refused_cookie = !matches!(refusal, Refusal::Missing);
+    }
+
+    /// Puts a Set-Cookie line in place of one of the same name.
+    pub fn send_cookie(&mut self, name: &str, line: String) {
+        self.due.retain(|due| due.name != name);
+        self.due.push(DueCookie {
+            name: name.to_owned(),
+            line,
+        });
+    }
 }
 
 impl Context {
@@ -114,18 +159,12 @@ impl Context {
         Context {
             owner,
             cookies,
-            settings: None,
-            looked_up_in: None,
+            location: None,
             stage: Stage::Fresh,
             left_rewrite: false,
             refused: false,
             outage_answered: false,
-            found: SessionStatus::Off,
-            sight: Sight::Off,
-            session: None,
-            refused_cookie: false,
-            refused_remember: false,
-            due: Vec::new(),
+            slots: SmallVec::new(),
             waiting: None,
             held: None,
         }
@@ -170,61 +209,65 @@ impl Context {
         Context::of(request)
     }
 
+    /// A session of the request, if any location has used it.
+    pub fn slot(&self, profile: ProfileId) -> Option<&Slot> {
+        self.slots.iter().find(|slot| slot.profile == profile)
+    }
+
+    /// A session of the request; from now on it is one.
+    pub fn slot_mut(&mut self, profile: ProfileId) -> &mut Slot {
+        let at = self.slots.iter().position(|slot| slot.profile == profile);
+        let at = at.unwrap_or_else(|| {
+            self.slots.push(Slot::new(profile));
+            self.slots.len() - 1
+        });
+        &mut self.slots[at]
+    }
+
     /// The session, if it is there for this request's audience and not over.
-    pub fn open_session(&self, request: Request<'_>) -> Option<&Session> {
-        self.session.as_ref().filter(|session| {
-            self.sight_of(request) == Sight::Clear
+    pub fn open_session(&self, request: Request<'_>, profile: ProfileId) -> Option<&Session> {
+        let slot = self.slot(profile)?;
+        slot.session.as_ref().filter(|session| {
+            sight_of(request, slot) == Sight::Clear
                 && session.has_audience()
                 && matches!(session.state(), State::Open | State::Remembered)
         })
     }
 
     /// The values of the Cookie lines that the client sent.
-    pub fn cookies(&self) -> &[&[u8]] {
+    pub fn cookies(&self) -> &[&'static [u8]] {
         &self.cookies
     }
 
     /// `$session_status`.
-    pub fn status(&self, request: Request<'_>) -> SessionStatus {
-        match self.sight_of(request) {
-            Sight::Clear => self.found,
-            Sight::Off => SessionStatus::Off,
-            Sight::Bypassed => SessionStatus::Bypassed,
+    pub fn status(&self, request: Request<'_>, profile: ProfileId) -> SessionStatus {
+        match self.slot(profile) {
+            None => SessionStatus::Off,
+            Some(slot) => match sight_of(request, slot) {
+                Sight::Clear => slot.found,
+                Sight::Off => SessionStatus::Off,
+                Sight::Bypassed => SessionStatus::Bypassed,
+            },
         }
     }
 
     /// Whether the location may work with the session.
-    pub fn works(&self, request: Request<'_>) -> bool {
-        self.sight_of(request) == Sight::Clear && self.found != SessionStatus::Error
+    pub fn works(&self, request: Request<'_>, profile: ProfileId) -> bool {
+        self.slot(profile).is_some_and(|slot| {
+            sight_of(request, slot) == Sight::Clear && slot.found != SessionStatus::Error
+        })
     }
+}
 
-    /// How a request takes part: the client's own as its location says, a subrequest as its own location says.
-    fn sight_of(&self, request: Request<'_>) -> Sight {
-        match request.is_main() || self.sight == Sight::Bypassed {
-            true => self.sight,
-            false if super::settings(request).action.is_on() => Sight::Clear,
-            false => Sight::Off,
-        }
+/// How a request takes part: the client's own as its location says, a subrequest as its own location says.
+fn sight_of(request: Request<'_>, slot: &Slot) -> Sight {
+    if request.is_main() || slot.sight == Sight::Bypassed {
+        return slot.sight;
     }
-
-    /// Something is to be saved or sent that is not in the request's cookies.
-    pub fn has_news(&self) -> bool {
-        !self.due.is_empty() || self.session.as_ref().is_some_and(Session::is_dirty)
-    }
-
-    /// Takes note of a refused session token.
-    pub fn refuse(&mut self, refusal: &Refusal) {
-        self.found = SessionStatus::Refused(refusal.status());
-        self.refused_cookie = !matches!(refusal, Refusal::Missing);
-    }
-
-    /// Puts a Set-Cookie line in place of one of the same name.
-    pub fn send_cookie(&mut self, name: &str, line: String) {
-        self.due.retain(|due| due.name != name);
-        self.due.push(DueCookie {
-            name: name.to_owned(),
-            line,
-        });
+    let settings = super::settings(request).of(slot.profile);
+    match settings.is_some_and(|settings| settings.action.is_on()) {
+        true => Sight::Clear,
+        false => Sight::Off,
     }
 }
 

@@ -9,7 +9,7 @@ use ngx::ffi::{
 use session::{Kind, set_cookie_name};
 
 use super::content::outage_ends;
-use super::context::{Context, SessionStatus, Sight};
+use super::context::{Context, SessionStatus, Sight, Slot};
 use super::upstream::property_text;
 use super::{content, hold, save, settings, wait};
 use crate::conf::Settings;
@@ -106,35 +106,45 @@ fn fail_later(request: Request<'_>) {
 /// What the earlier phases did not come to. A location that `return` answers skips them; a refused request has no
 /// right to change its session, but a user who was just remembered stays so.
 fn due(request: Request<'_>, context: &mut Context) {
-    let settings = settings(request);
-    if !context.works(request) {
-        return;
-    }
+    let location = settings(request);
     if !context.left_rewrite && !context.refused {
-        content::run(request, settings);
-    } else if context.found == SessionStatus::Remembered && !settings.action.ends() {
-        save::unsaved(request, context, settings);
+        return content::run(request, location);
+    }
+    for settings in location.active() {
+        let was_remembered = context.works(request, settings.profile)
+            && context.slot_mut(settings.profile).found == SessionStatus::Remembered;
+        if was_remembered && !settings.action.ends() {
+            save::unsaved(request, context, settings);
+        }
     }
 }
 
 /// Adds this module's headers to the response. Doing it twice is as doing it once: an error page comes by again.
 pub fn send(request: Request<'_>, context: &mut Context) -> Result<(), OutOfMemory> {
-    let settings = settings(request);
-    if context.sight == Sight::Clear {
-        clear_refused(request, context, settings);
-        response_headers(request, context, settings)?;
+    let location = settings(request);
+    for settings in location.active() {
+        if context.slot_mut(settings.profile).sight == Sight::Clear {
+            clear_refused(request, context, settings);
+            response_headers(request, context, settings)?;
+        }
     }
-    if context.due.is_empty() {
+    if context.slots.iter().all(|slot| slot.due.is_empty()) {
         return Ok(());
     }
+    let due = || context.slots.iter().flat_map(|slot| &slot.due);
     headers_out::remove(request, b"Set-Cookie", |line| {
-        set_cookie_name(line)
-            .is_some_and(|name| context.due.iter().any(|due| due.name.as_bytes() == name))
+        set_cookie_name(line).is_some_and(|name| due().any(|due| due.name.as_bytes() == name))
     });
-    for due in &context.due {
+    for due in due() {
         headers_out::push(request, b"Set-Cookie", due.line.as_bytes())?;
     }
-    if settings.cache_control {
+    let mut sending = context.slots.iter().filter(|slot| !slot.due.is_empty());
+    // A session that this location does not know was left by one that wanted what it has.
+    let keeps = |slot: &Slot| {
+        let settings = location.of(slot.profile);
+        settings.is_none_or(|settings| settings.cache_control)
+    };
+    if sending.any(keeps) {
         keep_from_caches(request)
     } else {
         Ok(())
@@ -143,13 +153,15 @@ pub fn send(request: Request<'_>, context: &mut Context) -> Result<(), OutOfMemo
 
 /// A refused cookie is expired, unless a new one takes its place.
 fn clear_refused(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    if !settings.cookie.clear_invalid || context.found == SessionStatus::Error {
+    if !settings.cookie.clear_invalid
+        || context.slot_mut(settings.profile).found == SessionStatus::Error
+    {
         return;
     }
-    if core::mem::take(&mut context.refused_cookie) {
+    if core::mem::take(&mut context.slot_mut(settings.profile).refused_cookie) {
         save::expire_unless_due(request, context, settings, Kind::Session);
     }
-    if core::mem::take(&mut context.refused_remember) {
+    if core::mem::take(&mut context.slot_mut(settings.profile).refused_remember) {
         save::expire_unless_due(request, context, settings, Kind::Remember);
     }
 }
@@ -157,15 +169,15 @@ fn clear_refused(request: Request<'_>, context: &mut Context, settings: &Setting
 fn response_headers(
     request: Request<'_>,
     context: &Context,
-    settings: &Settings,
+    settings: &'static Settings,
 ) -> Result<(), OutOfMemory> {
     if settings.response_headers.is_empty() {
         return Ok(());
     }
-    let session = context.open_session(request);
+    let session = context.open_session(request, settings.profile);
     let remaining = session.map(|session| session.remaining(&settings.policy, request.now()));
-    for property in &settings.response_headers {
-        headers_out::remove(request, property.header().as_bytes(), |_| true);
+    for (name, property) in &settings.response_headers {
+        headers_out::remove(request, name.as_bytes(), |_| true);
         let (Some(session), Some(remaining)) = (session, &remaining) else {
             continue;
         };
@@ -176,12 +188,11 @@ fn response_headers(
             request_log!(
                 ERR,
                 request,
-                "{} is not sent: its value has control characters",
-                property.header()
+                "{name} is not sent: its value has control characters"
             );
             continue;
         }
-        headers_out::push(request, property.header().as_bytes(), value.as_bytes())?;
+        headers_out::push(request, name.as_bytes(), value.as_bytes())?;
     }
     Ok(())
 }

@@ -32,11 +32,12 @@ impl From<Refusal> for Trouble {
 
 /// Looks the session up. What has to wait is left in `context.waiting`.
 pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
-    context.stage = Stage::LookedUp;
-    context.looked_up_in = Some(settings);
-    context.session = None;
-    context.refused_cookie = false;
-    context.refused_remember = false;
+    let slot = context.slot_mut(settings.profile);
+    slot.stage = Stage::LookedUp;
+    slot.looked_up_in = Some(settings);
+    slot.session = None;
+    slot.refused_cookie = false;
+    slot.refused_remember = false;
     let token = match verify(request, context, settings, Kind::Session) {
         Ok(token) => token,
         Err(refusal) => return refused(request, context, settings, &refusal),
@@ -82,7 +83,9 @@ async fn find(waiter: Waiter, settings: &'static Settings, token: Token) {
     let (request, context) = (waiter.request(), waiter.context());
     match found {
         Ok(session) => adopt(request, context, settings, session),
-        Err(Trouble::Unknown) => context.found = SessionStatus::Error,
+        Err(Trouble::Unknown) => {
+            context.slot_mut(settings.profile).found = SessionStatus::Error;
+        }
         Err(Trouble::Refused(refusal)) => {
             note_refusal(request, context, settings, &refusal);
             if !matches!(settings.remember, Remember::Off) {
@@ -118,7 +121,7 @@ fn note_refusal(
     refusal: &Refusal,
 ) {
     log_refusal(request, settings.policy.cookie_name.as_str(), refusal);
-    context.refuse(refusal);
+    context.slot_mut(settings.profile).refuse(refusal);
 }
 
 /// Does a remember cookie bring the user back?
@@ -138,10 +141,13 @@ async fn remember(waiter: Waiter, settings: &'static Settings) {
                 settings.policy.remember_cookie_name.as_str(),
                 &refusal,
             );
-            context.refused_remember = !matches!(refusal, Refusal::Missing);
+            context.slot_mut(settings.profile).refused_remember =
+                !matches!(refusal, Refusal::Missing);
         }
         // Nothing is known of the user then, so nothing is cleared either.
-        Err(Trouble::Unknown) => context.found = SessionStatus::Error,
+        Err(Trouble::Unknown) => {
+            context.slot_mut(settings.profile).found = SessionStatus::Error;
+        }
     }
 }
 
@@ -220,7 +226,7 @@ fn open_token(
 
 /// Takes the session that the request brought.
 fn adopt(request: Request<'_>, context: &mut Context, settings: &Settings, mut session: Session) {
-    context.found = match (session.has_audience(), session.state()) {
+    let found = match (session.has_audience(), session.state()) {
         (false, _) => SessionStatus::NoAudience,
         (true, State::Remembered) => SessionStatus::Remembered,
         (true, _) => SessionStatus::Open,
@@ -239,11 +245,13 @@ fn adopt(request: Request<'_>, context: &mut Context, settings: &Settings, mut s
                     settings.policy.remember_cookie_name.as_str(),
                     &refusal,
                 );
-                context.refused_remember = true;
+                context.slot_mut(settings.profile).refused_remember = true;
             }
         }
     }
-    context.session = Some(session);
+    let slot = context.slot_mut(settings.profile);
+    slot.found = found;
+    slot.session = Some(session);
 }
 
 /// Finds the token of that kind among the client's cookies, and checks all but its content.

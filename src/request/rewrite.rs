@@ -11,7 +11,7 @@ use session::Kind;
 use super::content::outage_ends;
 use super::context::{Context, SessionStatus, Sight, Stage};
 use super::{lookup, settings, wait};
-use crate::conf::Settings;
+use crate::conf::{LocationSettings, Settings};
 use crate::http::Request;
 use crate::http::headers_in::Edit;
 
@@ -21,7 +21,7 @@ pub fn handle(request: Request<'_>) -> Status {
     if !settings.owned.is_empty() && clear_owned_headers(request, settings).is_err() {
         return Status::NGX_ERROR;
     }
-    if !settings.action.is_on() {
+    if !settings.is_on {
         put_out_of_sight(request, settings);
         return Status::NGX_DECLINED;
     }
@@ -56,7 +56,7 @@ pub fn passed(request: Request<'_>) -> Status {
 /// A client never sends what only this module may set, in any spelling, session or not.
 fn clear_owned_headers(
     request: Request<'_>,
-    settings: &Settings,
+    settings: &LocationSettings,
 ) -> Result<(), crate::http::headers_in::OutOfMemory> {
     Edit {
         remove: &settings.owned,
@@ -67,32 +67,54 @@ fn clear_owned_headers(
 }
 
 /// In a location without sessions, one found by an earlier location cannot be seen; its cookies are still sent.
-fn put_out_of_sight(request: Request<'_>, settings: &'static Settings) {
+fn put_out_of_sight(request: Request<'_>, settings: &'static LocationSettings) {
     if let Some(context) = Context::of(request).filter(|_| request.is_main()) {
         leave_location(request, context);
-        context.sight = Sight::Off;
-        context.settings = Some(settings);
+        context.location = Some(settings);
+        context.stage = Stage::LookedUp;
+        for slot in &mut context.slots {
+            slot.sight = Sight::Off;
+        }
     }
 }
 
-/// Takes note of the location, and looks the session up where that must be done.
-fn enter_location(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
+/// Takes note of the location, and looks its sessions up where that must be done.
+fn enter_location(
+    request: Request<'_>,
+    context: &mut Context,
+    location: &'static LocationSettings,
+) {
     let known = context
-        .settings
-        .is_some_and(|known| ptr::eq(known, settings));
+        .location
+        .is_some_and(|known| ptr::eq(known, location));
     if known && context.stage != Stage::Fresh {
         // The handler runs again after a wait, or `rewrite` came back to the location.
         return;
     }
-    if !request.is_main() && context.stage != Stage::Fresh {
+    if request.is_main() {
+        leave_location(request, context);
+        context.location = Some(location);
+        context.stage = Stage::LookedUp;
+        for slot in &mut context.slots {
+            slot.sight = Sight::Off;
+        }
+    }
+    for settings in location.active() {
+        enter(request, context, settings);
+    }
+}
+
+/// Looks one session up, unless an earlier location has done that and it may be used here.
+fn enter(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
+    let outage_answered = context.outage_answered;
+    if !request.is_main() && context.slot_mut(settings.profile).stage != Stage::Fresh {
         // Subrequests share what their main request found.
         return;
     }
     let bypassed = settings.bypass.iter().any(|value| value.is_true(request));
+    let slot = context.slot_mut(settings.profile);
     if request.is_main() {
-        leave_location(request, context);
-        context.settings = Some(settings);
-        context.sight = if bypassed {
+        slot.sight = if bypassed {
             Sight::Bypassed
         } else {
             Sight::Clear
@@ -101,17 +123,18 @@ fn enter_location(request: Request<'_>, context: &mut Context, settings: &'stati
     if bypassed {
         return;
     }
-    if context.outage_answered {
+    if outage_answered {
         // The error page for an outage does not wait for the storage once more.
-        context.stage = Stage::Done;
+        slot.stage = Stage::Done;
         return;
     }
-    if !context.has_news() || !may_keep(request, context, settings) {
+    if !slot.has_news() || !may_keep(request, context, settings) {
         return lookup::start(request, context, settings);
     }
     // An internal redirect keeps the session, and what was changed in it. The location's own directives are due.
-    context.stage = Stage::LookedUp;
-    if let Some(session) = &mut context.session {
+    let slot = context.slot_mut(settings.profile);
+    slot.stage = Stage::LookedUp;
+    if let Some(session) = &mut slot.session {
         session.enter_audience(&lookup::audience(request, settings));
     }
 }
@@ -130,29 +153,28 @@ fn leave_location(request: Request<'_>, context: &mut Context) {
 /// Whether a session with news may be used by this location too: it must be this location's session, made with its
 /// keys, and within its limits.
 fn may_keep(request: Request<'_>, context: &Context, settings: &Settings) -> bool {
-    let Some(earlier) = context.looked_up_in.map(|earlier| &earlier.policy) else {
+    let Some(slot) = context.slot(settings.profile) else {
         return false;
     };
+    let Some(earlier) = slot.looked_up_in else {
+        return false;
+    };
+    let same_backend = same_backend(earlier, settings);
+    let earlier = &earlier.policy;
     let policy = &settings.policy;
-    if ptr::eq(&**earlier, &**policy) && same_backend(context, settings) {
+    if ptr::eq(&**earlier, &**policy) && same_backend {
         return true;
     }
     let same_session = earlier.cookie_name == policy.cookie_name
         && Arc::ptr_eq(&earlier.keys, &policy.keys)
-        && same_backend(context, settings)
+        && same_backend
         && earlier.bind == policy.bind;
-    let fresh = matches!(
-        context.found,
-        SessionStatus::New | SessionStatus::Remembered
-    );
+    let fresh = matches!(slot.found, SessionStatus::New | SessionStatus::Remembered);
     same_session && (fresh || lookup::verify(request, context, settings, Kind::Session).is_ok())
 }
 
-fn same_backend(context: &Context, settings: &Settings) -> bool {
-    let earlier = context
-        .looked_up_in
-        .and_then(|earlier| earlier.backend.as_ref());
-    match (earlier, &settings.backend) {
+fn same_backend(a: &Settings, b: &Settings) -> bool {
+    match (&a.backend, &b.backend) {
         (Some(a), Some(b)) => Rc::ptr_eq(a, b),
         (None, None) => true,
         _ => false,

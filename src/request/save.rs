@@ -19,7 +19,7 @@ use crate::http::Request;
 
 /// Saves, renews or touches the session, whichever is due. What has to wait is left in `context.waiting`.
 pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
-    let Some(session) = &context.session else {
+    let Some(session) = context.slot_mut(settings.profile).session.as_ref() else {
         return;
     };
     let policy = &settings.policy;
@@ -44,7 +44,10 @@ pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Set
 
 /// Saves what an earlier phase left dirty, and nothing else.
 pub fn unsaved(request: Request<'_>, context: &Context, settings: &'static Settings) {
-    if context.session.as_ref().is_some_and(Session::is_dirty) {
+    let session = context
+        .slot(settings.profile)
+        .and_then(|slot| slot.session.as_ref());
+    if session.is_some_and(Session::is_dirty) {
         wait::run(request, |waiter| save(waiter, settings));
     }
 }
@@ -62,7 +65,7 @@ fn may_renew(request: Request<'_>, session: &Session, settings: &Settings) -> bo
 }
 
 fn touch(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    let Some(session) = &mut context.session else {
+    let Some(session) = &mut context.slot_mut(settings.profile).session else {
         return;
     };
     match with_binding(request, settings, |binding| {
@@ -88,13 +91,13 @@ async fn save(waiter: Waiter, settings: &'static Settings) {
     };
     if let Some(backend) = settings.backend.as_deref() {
         if let Err(error) = write(waiter, backend, &made.session).await {
-            if let Some(id) = waiter.context().session.as_ref().and_then(Session::id) {
+            if let Some(id) = waiter.session(settings).and_then(|session| session.id()) {
                 renewals::failed(id);
             }
             return match error {
                 // As with any session that is too large: it stays as it was.
                 storage::Error::TooLarge { .. } => revert(waiter, settings).await,
-                _ => fail(waiter, backend, &error),
+                _ => fail(waiter, settings, backend, &error),
             };
         }
     }
@@ -124,7 +127,8 @@ struct Made {
 async fn make(waiter: Waiter, settings: &'static Settings) -> Option<Result<Made, SaveError>> {
     let (request, context) = (waiter.request(), waiter.context());
     let policy = &settings.policy;
-    let session = context.session.as_mut()?;
+    let slot = context.slot_mut(settings.profile);
+    let session = slot.session.as_mut()?;
     let is_new = session.id().is_none() && session.state() == State::New;
     let remember = decide_remember(request, session, settings);
     let id = SessionId::from_random(random_bytes());
@@ -136,7 +140,7 @@ async fn make(waiter: Waiter, settings: &'static Settings) -> Option<Result<Made
         Err(error) => return Some(Err(error)),
     };
     if is_new {
-        context.found = SessionStatus::New;
+        slot.found = SessionStatus::New;
     }
     let remember = if remember {
         make_remember(waiter, settings).await
@@ -164,7 +168,7 @@ async fn make_remember(waiter: Waiter, settings: &'static Settings) -> Option<Se
         },
     };
     let request = waiter.request();
-    let session = waiter.context().session.as_ref()?;
+    let session = waiter.session(settings)?;
     let sealed = with_binding(request, settings, |binding| {
         session.seal_remember(policy, id, &key, binding, request.now())
     });
@@ -221,7 +225,7 @@ fn finish(
     made: &Sealed,
     remember: Option<&Sealed>,
 ) {
-    let Some(session) = &mut context.session else {
+    let Some(session) = &mut context.slot_mut(settings.profile).session else {
         return;
     };
     session.committed(made);
@@ -252,10 +256,8 @@ fn finish(
 
 /// Only the info has changed: the record is written again, under its id. The remember record follows.
 async fn save_info(waiter: Waiter, settings: &'static Settings) {
-    let (Some(backend), Some(session)) = (
-        settings.backend.as_deref(),
-        waiter.context().session.as_ref(),
-    ) else {
+    let (Some(backend), Some(session)) = (settings.backend.as_deref(), waiter.session(settings))
+    else {
         return;
     };
     let policy = &settings.policy;
@@ -267,9 +269,9 @@ async fn save_info(waiter: Waiter, settings: &'static Settings) {
     let answer = store::set(backend, record).await;
     store::note(waiter.request(), backend, Work::Write, &answer);
     if let Err(error) = answer {
-        return fail(waiter, backend, &error);
+        return fail(waiter, settings, backend, &error);
     }
-    if let Some(session) = &mut waiter.context().session {
+    if let Some(session) = waiter.session(settings) {
         session.info_committed();
     }
     if let Some(key) = remember_key {
@@ -295,8 +297,8 @@ async fn save_remember_info(
     else {
         return;
     };
-    let session = waiter.context().session.as_ref();
-    let write = session
+    let write = waiter
+        .session(settings)
         .and_then(|session| session.remember_info_record(policy, record, waiter.request().now()));
     if let Some(write) = write {
         let answer = store::set(backend, write).await;
@@ -312,25 +314,25 @@ async fn refuse(waiter: Waiter, settings: &'static Settings, error: &SaveError) 
 
 async fn revert(waiter: Waiter, settings: &'static Settings) {
     let session = lookup::reopen(waiter, settings).await;
-    let context = waiter.context();
-    if context.found == SessionStatus::New {
-        context.found = SessionStatus::Refused(Refusal::Missing.status());
+    let slot = waiter.slot(settings);
+    if slot.found == SessionStatus::New {
+        slot.found = SessionStatus::Refused(Refusal::Missing.status());
     }
-    context.session = session;
+    slot.session = session;
 }
 
 /// The storage did not do it: nothing is sent that names what is not there.
-fn fail(waiter: Waiter, backend: &Backend, error: &storage::Error) {
+fn fail(waiter: Waiter, settings: &Settings, backend: &Backend, error: &storage::Error) {
     request_log!(
         INFO,
         waiter.request(),
         "the session is not saved in \"{}\": {error}",
         backend.name
     );
-    let context = waiter.context();
-    context.found = SessionStatus::Error;
-    context.session = None;
-    context.due.clear();
+    let slot = waiter.slot(settings);
+    slot.found = SessionStatus::Error;
+    slot.session = None;
+    slot.due.clear();
 }
 
 fn send_sealed(
@@ -344,7 +346,8 @@ fn send_sealed(
         send(request, context, settings, cookie, lifetime);
     }
     for name in sealed.stale_cookies() {
-        context.send_cookie(name, expire_cookie(name, attributes(request, settings)));
+        let line = expire_cookie(name, attributes(request, settings));
+        context.slot_mut(settings.profile).send_cookie(name, line);
     }
 }
 
@@ -361,7 +364,9 @@ fn send(
         attributes(request, settings),
         lifetime,
     );
-    context.send_cookie(&cookie.name, line);
+    context
+        .slot_mut(settings.profile)
+        .send_cookie(&cookie.name, line);
 }
 
 fn session_lifetime(request: Request<'_>, settings: &Settings) -> Option<Lifetime> {
@@ -391,7 +396,9 @@ async fn end(waiter: Waiter, settings: &'static Settings) {
         // Where users are not remembered, a cookie called `remember` may well be the application's.
         Err(_) => !matches!(settings.remember, Remember::Off),
     };
-    let session = context.session.as_ref();
+    let session = context
+        .slot(settings.profile)
+        .and_then(|slot| slot.session.as_ref());
     let expire_session = session.is_some_and(|session| session.id().is_some());
     if let Some(backend) = settings.backend.as_deref() {
         let metadata: Vec<MetaEntry> = session
@@ -408,13 +415,13 @@ async fn end(waiter: Waiter, settings: &'static Settings) {
                 store::delete(backend, record, metadata.clone(), waiter.request().now()).await;
             store::note(waiter.request(), backend, Work::Write, &answer);
             if let Err(error) = answer {
-                return fail(waiter, backend, &error);
+                return fail(waiter, settings, backend, &error);
             }
         }
     }
     let (request, context) = (waiter.request(), waiter.context());
     // A location that an internal redirect leads to may begin another session.
-    context.session = None;
+    context.slot_mut(settings.profile).session = None;
     if expire_session {
         expire(request, context, settings, Kind::Session);
     }
@@ -430,24 +437,25 @@ pub fn expire_unless_due(
     settings: &Settings,
     kind: Kind,
 ) {
-    let due = core::mem::take(&mut context.due);
+    let due = core::mem::take(&mut context.slot_mut(settings.profile).due);
     expire(request, context, settings, kind);
-    context
-        .due
+    let slot = context.slot_mut(settings.profile);
+    slot.due
         .retain(|expired| due.iter().all(|kept| kept.name != expired.name));
-    context.due.splice(0..0, due);
+    slot.due.splice(0..0, due);
 }
 
 /// Expires a cookie, and with it all its chunks that the request has.
 pub fn expire(request: Request<'_>, context: &mut Context, settings: &Settings, kind: Kind) {
     let name = settings.policy.name_of(kind).as_str();
     let attributes = attributes(request, settings);
-    context.send_cookie(name, expire_cookie(name, attributes));
     let chunks: Vec<_> = chunk_names(name)
         .filter(|chunk| came(context, chunk))
         .collect();
+    let slot = context.slot_mut(settings.profile);
+    slot.send_cookie(name, expire_cookie(name, attributes));
     for chunk in chunks {
-        context.send_cookie(&chunk, expire_cookie(&chunk, attributes));
+        slot.send_cookie(&chunk, expire_cookie(&chunk, attributes));
     }
 }
 

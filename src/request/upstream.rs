@@ -3,9 +3,10 @@
 use ngx::ffi::ngx_str_t;
 use serde_json::Value as Json;
 use session::{Remaining, Session};
+use smallvec::SmallVec;
 
-use super::context::{Context, Sight};
-use crate::conf::{MapFormat, MapRule, Property, Settings};
+use super::context::{Context, SessionStatus};
+use crate::conf::{LocationSettings, MapFormat, MapRule, Property, Settings};
 use crate::http::Request;
 use crate::http::headers_in::{Edit, HeaderName, OutOfMemory};
 
@@ -13,25 +14,34 @@ use crate::http::headers_in::{Edit, HeaderName, OutOfMemory};
 const MAX_HEADER: usize = 32 << 10;
 
 /// Edits the request's headers.
-pub fn prepare(request: Request<'_>, settings: &Settings) -> Result<(), OutOfMemory> {
+pub fn prepare(
+    request: Request<'_>,
+    location: &'static LocationSettings,
+) -> Result<(), OutOfMemory> {
     let context = Context::of(request);
-    let bypassed = context
-        .as_ref()
-        .is_some_and(|context| context.sight == Sight::Bypassed);
-    let hide = settings.hide && (settings.action.is_on() || bypassed);
     let mut set = Vec::new();
-    if settings.action.is_on() {
+    let mut hidden = SmallVec::<[&Settings; 2]>::new();
+    for settings in &location.sessions {
+        let status = context.as_ref().map_or(SessionStatus::Off, |context| {
+            context.status(request, settings.profile)
+        });
+        if settings.hide && (settings.action.is_on() || status == SessionStatus::Bypassed) {
+            hidden.push(settings);
+        }
+        if !settings.action.is_on() {
+            continue;
+        }
         let session = context
             .as_deref()
-            .and_then(|context| context.open_session(request));
+            .and_then(|context| context.open_session(request, settings.profile));
         map_headers(request, settings, session, &mut set)?;
         property_headers(request, settings, session, &mut set)?;
     }
-    let owns = |name: &[u8]| settings.policy.owns_cookie(name);
+    let owns = |name: &[u8]| hidden.iter().any(|settings| settings.owns_cookie(name));
     Edit {
-        remove: &settings.owned,
+        remove: &location.owned,
         set: &set,
-        hide_cookie: if hide { Some(&owns) } else { None },
+        hide_cookie: if hidden.is_empty() { None } else { Some(&owns) },
     }
     .apply(request)
 }

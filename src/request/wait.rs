@@ -1,17 +1,22 @@
 //! Suspending a request until something is done elsewhere, and resuming it.
 
+use core::cell::Cell;
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::{Poll, Waker};
+use std::rc::Rc;
 use std::time::Duration;
 
 use ngx::ffi::{
     ngx_http_block_reading, ngx_http_post_request, ngx_http_request_t,
     ngx_http_run_posted_requests, ngx_http_test_reading,
 };
+use session::Session;
+use smallvec::SmallVec;
 
-use super::context::{Context, SessionStatus};
+use super::context::{Context, SessionStatus, Slot};
 use super::hold;
+use crate::conf::Settings;
 use crate::event::{Task, spawn, within};
 use crate::guard::guard;
 use crate::http::Request;
@@ -20,9 +25,12 @@ use crate::http::Request;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// What a request waits for, and which of its requests are suspended.
+#[derive(Default)]
 pub struct Waiting {
-    /// Dropping it cancels the work.
-    task: Task<()>,
+    /// Dropping one cancels its work. Those that are done are still here while others are not.
+    tasks: SmallVec<[Task<()>; 1]>,
+    /// How many are not done.
+    unfinished: usize,
     suspended: Vec<*mut ngx_http_request_t>,
 }
 
@@ -39,6 +47,16 @@ impl Waiter {
         unsafe { Request::new(self.0) }
     }
 
+    /// One session of it. The lifetime must not cross an `await`.
+    pub fn slot<'r>(self, settings: &Settings) -> &'r mut Slot {
+        self.context().slot_mut(settings.profile)
+    }
+
+    /// That session's content, if it has any. The lifetime must not cross an `await`.
+    pub fn session<'r>(self, settings: &Settings) -> Option<&'r mut Session> {
+        self.slot(settings).session.as_mut()
+    }
+
     /// Its context. The lifetime must not cross an `await`.
     pub fn context<'r>(self) -> &'r mut Context {
         Context::of(self.request()).expect("work is part of its request's context")
@@ -46,7 +64,7 @@ impl Waiter {
 }
 
 /// Does `work` for a request. Where it has to wait it is left under way, in `context.waiting`; suspended requests go on
-/// when it is done.
+/// when all such work is done.
 pub fn run<W: Future<Output = ()> + 'static>(request: Request<'_>, work: impl FnOnce(Waiter) -> W) {
     let waiter = Waiter(request.main().as_ptr());
     let mut work = Box::pin(work(waiter));
@@ -55,20 +73,44 @@ pub fn run<W: Future<Output = ()> + 'static>(request: Request<'_>, work: impl Fn
     if poll(&mut work, &mut at_once).is_ready() {
         return;
     }
+    // The task may end before anybody waits for it.
+    let is_waited_for = Rc::new(Cell::new(false));
+    let noted = is_waited_for.clone();
     let task = spawn(async move {
         if within(LIMIT, poll_fn(move |context| poll(&mut work, context)))
             .await
             .is_err()
         {
-            waiter.context().found = SessionStatus::Error;
+            give_up(waiter.context());
         }
-        resume(waiter.request());
+        if noted.get() {
+            finished(waiter.request());
+        }
     });
     if !task.is_finished() {
-        waiter.context().waiting = Some(Waiting {
-            task,
-            suspended: Vec::new(),
-        });
+        is_waited_for.set(true);
+        let waiting = waiter.context().waiting.get_or_insert_default();
+        waiting.tasks.push(task);
+        waiting.unfinished += 1;
+    }
+}
+
+/// Nothing is known of sessions whose storage never answered.
+fn give_up(context: &mut Context) {
+    for slot in &mut context.slots {
+        slot.found = SessionStatus::Error;
+    }
+}
+
+/// One piece of work is done; the last one lets the request go on.
+fn finished(request: Request<'_>) {
+    let waiting = Context::of(request).and_then(|context| context.waiting.as_mut());
+    let Some(waiting) = waiting else {
+        return;
+    };
+    waiting.unfinished = waiting.unfinished.saturating_sub(1);
+    if waiting.unfinished == 0 {
+        resume(request);
     }
 }
 
@@ -112,7 +154,9 @@ fn resume(request: Request<'_>) {
             ngx_http_post_request(*r, core::ptr::null_mut());
         }
         // The task that runs this is part of `waiting`: it must outlive its own last step.
-        waiting.task.detach();
+        for task in waiting.tasks {
+            task.detach();
+        }
         if let Some(context) = Context::of(request) {
             hold::release(request, context);
         }
