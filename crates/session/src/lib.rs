@@ -48,6 +48,6 @@ pub use patch::{MergePatch, PatchError};
 pub use policy::{CookieName, CookieNameError, Kind, Place, Policy, Renew, Timeouts};
 pub use record::{Record, RecordError, file_record_name, record_name};
 pub use refusal::{ContentError, FormatError, Refusal};
-pub use session::{Logout, RecordWrite, Refresh, SaveError, Sealed, Session, State};
+pub use session::{Logout, Rebased, RecordWrite, Refresh, SaveError, Sealed, Session, State};
 pub use token::Token;
 pub use ttl::{MAX_AGE_LIMIT, Remaining};
