@@ -259,7 +259,7 @@ sub is_cookie ($cookie, $wanted, $what) {
     my $lives = delete $wanted{expires};
     my %found = map { $_ => ref $cookie->{$_} ? 0 + $cookie->{$_} : $cookie->{$_} } keys %wanted;
     is_deeply(\%found, \%wanted, "$what has the attributes it should");
-    cmp_ok(abs($cookie->{expires} - time - $lives), '<', PATIENCE, "$what lives for @{[$lives / DAY]} days") if $lives;
+    cmp_ok(abs(($cookie->{expires} // 0) - time - $lives), '<', PATIENCE, "$what lives for @{[$lives / DAY]} days") if $lives;
 }
 
 # ---- nginx -------------------------------------------------------------------------------------------------------------

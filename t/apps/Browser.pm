@@ -236,8 +236,9 @@ sub _become {
     my @above = (POSIX::dup2(fileno $in, 500), POSIX::dup2(fileno $out, 501));
     POSIX::dup2($above[$_], 3 + $_) for 0, 1;
     POSIX::close($_) for @above;
-    # Nothing of whoever runs the tests.
-    local @ENV{qw(HOME XDG_CONFIG_HOME XDG_CACHE_HOME)} = ($self->{profile}) x 3;
+    # Nothing of whoever runs the tests, and nothing left behind.
+    mkdir $self->{profile};
+    local @ENV{qw(HOME XDG_CONFIG_HOME XDG_CACHE_HOME TMPDIR)} = ($self->{profile}) x 4;
     exec { +PROGRAM } PROGRAM, $self->_options, 'about:blank' or POSIX::_exit(127);
 }
 
