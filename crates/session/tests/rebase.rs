@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{NOW, UNBOUND, id, line, open_token, policy, record, verify};
+use common::{NOW, UNBOUND, id, line, open_token, policy, record, seal_remember, verify};
 use serde_json::{Value, json};
 use session::{Jar, Kind, Logout, Origin, Place, Policy, Rebased, Sealed, Session, State};
 
@@ -315,6 +315,64 @@ fn nobody_gets_into_a_login_by_an_older_request() {
         let rebased = own.rebase(login("a", "ann").open("a"), None, NOW);
         assert_eq!(rebased, Rebased::OtherSubject);
     }
+}
+
+#[test]
+fn a_subject_is_one_of_an_audience() {
+    let old = Stored::of_two(Place::Server);
+    let theirs = old.changed("c", |theirs| {
+        theirs.set_subject(Some("ann"));
+    });
+    let mut own = old.open("a");
+    own.set("own", json!(1));
+    let rebased = own.rebase(theirs.open("a"), None, NOW);
+    assert_eq!(rebased, Rebased::OtherSubject);
+}
+
+#[test]
+fn audiences_are_not_mixed_up_when_names_change() {
+    let p = policy(Place::Cookie);
+    let mut session = Session::new("a", None);
+    session.set("x", json!(1));
+    session.enter_audience("b");
+    session.set("x", json!(2));
+    let sealed = session.seal(&p, id(1), &UNBOUND, NOW).unwrap();
+    let old = Stored { p, sealed };
+
+    let theirs = old.changed("a", |theirs| {
+        theirs.set_audience("c");
+    });
+    let mut own = old.open("b");
+    own.set_audience("c");
+    assert_eq!(own.rebase(theirs.open("b"), None, NOW), Rebased::Merged);
+    assert_eq!(own.get("x"), Some(&json!(2)));
+    assert_eq!(own.logout(), Logout::Last, "there is nobody else");
+
+    let theirs = old.changed("c", |theirs| {
+        theirs.set("theirs", json!(1));
+    });
+    let mut own = old.open("c");
+    own.set("own", json!(1));
+    own.set_audience("d");
+    assert_eq!(own.rebase(theirs.open("c"), None, NOW), Rebased::Merged);
+    let last = old.save(&mut own, 3);
+    assert_eq!(data(&last, "c"), json!({"theirs": 1}));
+    assert_eq!(data(&last, "d"), json!({"own": 1}));
+}
+
+#[test]
+fn a_remember_token_that_came_with_the_request_stays() {
+    let old = Stored::of_two(Place::Server);
+    let remember = seal_remember(&old.open("a"), &old.p, id(9), NOW);
+    let token = verify(&old.p, Kind::Remember, &line(&remember), NOW).unwrap();
+    let theirs = old.changed("a", |_| ());
+    let mut own = old.open("a");
+    own.set_remember_token(&token);
+    assert_eq!(own.rebase(theirs.open("a"), None, NOW), Rebased::Merged);
+    assert_eq!(
+        own.remember_record_key(&old.p),
+        Some(id(9).storage_key(false))
+    );
 }
 
 #[test]
