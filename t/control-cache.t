@@ -71,7 +71,7 @@ $::valid
 [$::login, 'X-Ask: ' . ::wanted_lines('X-Session-Subject: bob'), "", "", 'X-Ask: text=plain', ""]
 --- response_headers eval
 [(cached('MISS') . "\nX-Other: 1"), cached('MISS'), "", "", cached('MISS'), ""]
---- response_body eval
+--- shown eval
 [undef, undef, 'open|ann|{"user":"ann"}', 'open|bob|{}', 'plain', 'missing||']
 --- check eval
 [all_hold($::logged_in, keeps_id('ann')), all_hold($::logged_in, new_id('ann')), undef, undef, $::nothing]
@@ -142,7 +142,7 @@ $::valid
 [$::login, "", 'X-Ask: ' . ::wanted_lines('X-Session-Subject: bob'), "", ""]
 --- response_headers eval
 [cached('MISS') . "\nX-Session-Subject: ann\nX-Other: 1", cached('HIT') . "\nX-Other: 1", cached('MISS'), cached('HIT'), ""]
---- response_body eval
+--- shown eval
 [undef, undef, undef, undef, 'open|bob|{}']
 --- check eval
 [\&silent, $::nothing, $::logged_in, $::nothing]
@@ -188,7 +188,7 @@ $::valid
 ['X-Ask: ' . ::wanted_lines('X-Session-Action: logout'), 'X-Ask: ' . ::wanted_lines('x_session_action: destroy'), 'X-Ask: ' . ::wanted_lines('X-Session-Data: {'), $::login, ("") x 4]
 --- response_headers eval
 [(cached('MISS')) x 4, (cached('HIT')) x 3, ""]
---- response_body eval
+--- shown eval
 [(undef) x 7, 'open|ann|{"user":"ann"}']
 --- check eval
 [(undef) x 3, $::logged_in, ($::nothing) x 3]
@@ -223,7 +223,7 @@ proxy_cache_use_stale error timeout http_500 updating;
 [$::login, 'X-Ask: ' . ::wanted_lines('X-Session-Subject: bob'), "X-Down: 1", 'X-Ask: st=500&' . ::wanted_lines('X-Session-Action: destroy'), ""]
 --- response_headers eval
 [cached('MISS'), cached('MISS'), cached('STALE') . "\nX-Other: 1", cached('STALE') . "\nX-Other: 1", ""]
---- response_body eval
+--- shown eval
 [(undef) x 4, 'open|bob|{}']
 --- check eval
 [undef, $::logged_in, $::nothing, $::nothing]
@@ -265,7 +265,7 @@ proxy_cache_background_update on;
 [$::login, 'X-Ask: ' . ::wanted_lines('X-Session-Subject: bob'), 'X-Ask: ' . ::wanted_lines('X-Session-Subject: eve', 'X-Session-Data: {"user":"eve"}'), "", "", ""]
 --- response_headers eval
 [cached('MISS'), cached('MISS'), cached('STALE') . "\nX-Other: 1", "", "", ""]
---- response_body eval
+--- shown eval
 [undef, undef, undef, 'open|bob|{}', undef, 'missing||']
 --- check eval
 [undef, $::logged_in, $::nothing, undef, $::nothing]
@@ -285,7 +285,7 @@ proxy_cache_revalidate on;
  'X-Ask: st=304&' . ::wanted_lines('ETag: "v1"', 'X-Session-Subject: eve', 'X-Session-Data: {"user":"eve"}'), "", ""]
 --- response_headers eval
 [cached('MISS'), cached('MISS'), cached('REVALIDATED') . "\nX-Other: 1", cached('HIT'), ""]
---- response_body eval
+--- shown eval
 [(undef) x 4, 'open|bob|{}']
 --- check eval
 [undef, $::logged_in, $::nothing, $::nothing]
@@ -304,7 +304,7 @@ proxy_cache_bypass $http_x_bypass;
 ['X-Ask: text=old', "$::login\nX-Bypass: 1", "", 'X-Ask: ' . ::wanted_lines('X-Session-Subject: eve'), "", 'X-Ask: text=fresh']
 --- response_headers eval
 [cached('MISS'), cached('BYPASS'), "", cached('EXPIRED'), "", cached('EXPIRED')]
---- response_body eval
+--- shown eval
 [undef, undef, 'open|ann|{"user":"ann"}', undef, 'open|eve|{}', 'fresh']
 --- check eval
 [undef, $::logged_in, undef, $::logged_in, undef, $::nothing]
@@ -329,7 +329,7 @@ $::logged_in
 ["GET /rule?k=1&u=ann", "GET /rule?k=1&u=bob", "GET /show", "GET /show"]
 --- response_headers eval
 [cached('MISS'), cached('HIT'), "", ""]
---- response_body eval
+--- shown eval
 [undef, undef, 'open||{"user":"ann"}', 'open||{"user":"bob"}']
 --- check eval
 [all_hold(sets('session'), keeps_id('ann')), all_hold(sets('session'), new_id('ann'))]

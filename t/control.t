@@ -112,7 +112,7 @@ __DATA__
 [201, 200, 200, 200]
 --- response_headers eval
 ["X-Other: one\nX-Session-Id: his\nX-Session-Database: 1\nContent-Type: text/plain\nContent-Length: 5", "", "", ""]
---- response_body eval
+--- shown eval
 ["hello", 'open|default||{"a":1}', undef, 'open|default||{"a":1,"b":{"c":"d"}}']
 --- check eval
 [all_hold(sets('session'), \&clean), \&silent, all_hold(sets('session'), \&clean), \&silent]
@@ -126,7 +126,7 @@ __DATA__
 [0, 0, 1, 1]
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":1}') . ' HTTP/1.0', "GET /show", ::ask('/c', 'X-Session-Data: {"a":2}'), "GET /show"]
---- response_body eval
+--- shown eval
 [undef, 'open|default||{"a":1}', undef, 'open|default||{"a":2}']
 --- check eval
 [(all_hold(sets('session'), \&clean), undef) x 2]
@@ -136,7 +136,7 @@ __DATA__
 --- cookie_jar
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":1}'), "GET /show", ::ask('/c', 'X-Session-Action: logout'), "GET /show"]
---- response_body eval
+--- shown eval
 [undef, 'open|default||{"a":1}', undef, 'missing|||']
 --- check eval
 [all_hold(sets('session'), \&clean), undef, all_hold(expires('session'), \&clean)]
@@ -148,7 +148,7 @@ session_control on;
 location /count { session_map_header X-n n; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
 --- request eval
 [("GET /count?count=n", "GET /show") x 3]
---- response_body eval
+--- shown eval
 [map { (undef, qq(open|default||{"n":$_})) } 1 .. 3]
 --- check eval
 [(all_hold(sets('session'), \&clean), undef) x 3]
@@ -160,7 +160,7 @@ location /count { session_map_header X-n n; proxy_pass http://127.0.0.1:$TEST_NG
 [map { ($_) x 3 } 1 .. @::patches]
 --- request eval
 [map { (::ask('/c', "X-Session-Data: $_->[0]"), ::ask('/c', "X-Session-Data: $_->[1]"), 'GET /show') } @::patches]
---- response_body eval
+--- shown eval
 [map { (undef, undef, "open|default||$_->[2]") } @::patches]
 
 === Data: what changes nothing saves nothing
@@ -175,7 +175,7 @@ location /count { session_map_header X-n n; proxy_pass http://127.0.0.1:$TEST_NG
 --- cookie_jar
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":1,"b":1}', 'X-Other: 1', 'X-Session-Data: {"a":2,"c":{"d":1}}', 'x_session_data: {"b":null,"c":{"e":2}}'), "GET /show"]
---- response_body eval
+--- shown eval
 [undef, 'open|default||{"a":2,"c":{"d":1,"e":2}}']
 --- check eval
 [all_hold(sets('session'), \&clean)]
@@ -185,7 +185,7 @@ location /count { session_map_header X-n n; proxy_pass http://127.0.0.1:$TEST_NG
 [map { ($_) x 2 } @::spellings]
 --- request eval
 [map { (::ask('/c', "$_: {\"a\":1}"), "GET /show") } @::spellings]
---- response_body eval
+--- shown eval
 [map { (undef, 'open|default||{"a":1}') } @::spellings]
 --- check eval
 [map { (all_hold(sets('session'), \&clean), undef) } @::spellings]
@@ -195,7 +195,7 @@ location /count { session_map_header X-n n; proxy_pass http://127.0.0.1:$TEST_NG
 --- request eval
 [::ask('/c', 'X-Session-Subject: ann', 'X-Session-Data: {"a":1}'), "GET /show", ::ask('/c', 'X-Session-Subject: ann'), "GET /show",
  ::ask('/c', 'X-Session-Subject: bob'), "GET /show", ::ask('/c', 'X-Session-Subject: '), "GET /show"]
---- response_body eval
+--- shown eval
 [undef, 'open|default|ann|{"a":1}', undef, 'open|default|ann|{"a":1}', undef, 'open|default|bob|{"a":1}', undef, 'open|default||{"a":1}']
 --- check eval
 [all_hold(keeps_id('one'), \&clean), undef, all_hold(new_id('one'), keeps_id('two'), \&clean), undef,
@@ -206,7 +206,7 @@ location /count { session_map_header X-n n; proxy_pass http://127.0.0.1:$TEST_NG
 ['a', 'a', 'b', 'c', 'c']
 --- request eval
 [::ask('/c', 'X-Session-Subject: ann'), "GET /show", ::ask('/c', 'X-Session-Subject:'), ::ask('/c', "X-Session-Subject:  J\xc3\xbcrgen =;,\"  "), "GET /show"]
---- response_body eval
+--- shown eval
 [undef, 'open|default|ann|{}', undef, undef, "open|default|J\xc3\xbcrgen =;,\"|{}"]
 --- check eval
 [sets('session'), undef, \&silent, sets('session')]
@@ -217,7 +217,7 @@ location /count { session_map_header X-n n; proxy_pass http://127.0.0.1:$TEST_NG
 [::ask('/c', 'X-Session-Data: {"cart":[1]}'), ::ask('/c?st=303', 'Location: /home', 'X-Session-Subject: ann', 'X-Session-Data: {"user":"ann"}', 'X-Session-Action: regenerate'), "GET /show"]
 --- error_code eval
 [200, 303, 200]
---- response_body eval
+--- shown eval
 [undef, undef, 'open|default|ann|{"cart":[1],"user":"ann"}']
 --- response_headers_like eval
 ["", 'Location: \S*/home', ""]
@@ -230,7 +230,7 @@ location /count { session_map_header X-n n; proxy_pass http://127.0.0.1:$TEST_NG
 location = /info/b { session_audience b; return 200 "$session_info_i|$session_info_j"; }
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":1}', 'X-Session-Info: {"i":1}', 'X-Session-Subject: ann'), ::ask('/c', 'X-Session-Audience: b'), "GET /show", "GET /show/b", "GET /info/b", "GET /info"]
---- response_body eval
+--- shown eval
 [undef, undef, 'no-audience|||', 'open|b|ann|{"a":1}', '1|', '|']
 --- check eval
 [undef, all_hold(sets('session'), \&clean)]
@@ -242,7 +242,7 @@ location = /info/b { session_audience b; return 200 "$session_info_i|$session_in
 [::ask('/c', 'X-Session-Data: {"a":1}'), ::ask('/c', 'X-Session-Audience: default'), ::ask('/c', 'X-Session-Audience: b'),
  ::ask('/c', 'X-Session-Data: {"a":1}', 'X-Session-Audience: b'), "GET /show", "GET /show/b",
  ::ask('/c', 'X-Session-Subject: eve', 'X-Session-Audience: b'), "GET /show/b"]
---- response_body eval
+--- shown eval
 [undef, undef, undef, undef, 'no-audience|||', 'open|b||{"a":1}', undef, 'open|b|eve|{}']
 --- check eval
 [sets('session'), \&silent, \&silent, sets('session'), undef, undef, sets('session')]
@@ -254,7 +254,7 @@ location /b { session_audience b; session_control on; proxy_pass http://127.0.0.
 location = /show/z { session_audience z; return 200 "$session_status|$session_audience|$session_subject|$session_json"; }
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":1}'), ::ask('/b', 'X-Session-Data: {"b":1}'), ::ask('/b', 'X-Session-Audience: z', 'X-Session-Data: {"z":1}'), "GET /show", "GET /show/b", "GET /show/z"]
---- response_body eval
+--- shown eval
 [undef, undef, undef, 'open|default||{"a":1}', 'no-audience|||', 'open|z||{"b":1,"z":1}']
 
 === the order is Audience, Subject, Data, Info, Remember, Action, whatever that of the lines
@@ -264,7 +264,7 @@ location = /info/b { session_audience b; return 200 "$session_info_i|$session_in
 --- request eval
 [::ask('/c', 'X-Session-Action: save', 'X-Session-Info: {"i":1,"j":1}', 'X-Session-Info: {"j":2}', 'X-Session-Data: {"a":1}', 'X-Session-Data: {"a":2}', 'X-Session-Subject: ann', 'X-Session-Audience: b'),
  "GET /show/b", "GET /info/b"]
---- response_body eval
+--- shown eval
 [undef, 'open|b|ann|{"a":2}', '1|2']
 --- check eval
 [all_hold(sets('session'), \&clean)]
@@ -287,7 +287,7 @@ $::in_shm
 --- cookie_jar
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":1}'), ::ask('/c', 'X-Session-Info: {"i":1}'), "GET /info", "GET /show"]
---- response_body eval
+--- shown eval
 [undef, undef, '1|', 'open|default||{"a":1}']
 --- check eval
 [sets('session'), all_hold(\&silent, \&clean)]
@@ -317,7 +317,7 @@ session_remember on;
 [::ask('/c', 'X-Session-Data: {"a":1}', 'X-Session-Remember: on'), "GET /show"]
 --- jar_edit eval
 sub { my ($cookies, $i) = @_; delete $cookies->{session} if $i == 1 }
---- response_body eval
+--- shown eval
 [undef, 'remembered|default||{"a":1}']
 
 === Remember: alone, without a session, does nothing
@@ -331,7 +331,7 @@ sub { my ($cookies, $i) = @_; delete $cookies->{session} if $i == 1 }
 [('-') x 4, 'a', 'a']
 --- request eval
 [(map { ::ask('/c', "X-Session-Action: $_") } qw(logout destroy touch regenerate save)), "GET /show"]
---- response_body eval
+--- shown eval
 [(undef) x 5, 'open|default||{}']
 --- check eval
 [(all_hold(\&silent, \&clean)) x 4, all_hold(sets('session'), \&clean)]
@@ -342,7 +342,7 @@ sub { my ($cookies, $i) = @_; delete $cookies->{session} if $i == 1 }
 --- cookie_jar
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":1}'), (map { (::ask('/c', "X-Session-Action: $_"), "GET /show") } qw(save regenerate)), ::ask('/c', 'X-Session-Action: touch'), "GET /show"]
---- response_body eval
+--- shown eval
 [undef, (undef, 'open|default||{"a":1}') x 3]
 --- check eval
 [keeps_id('set'), all_hold(new_id('set'), keeps_id('saved'), \&clean), undef, all_hold(new_id('saved'), keeps_id('again'), \&clean), undef, all_hold(sets('session'), same_id('again'), \&clean)]
@@ -356,7 +356,7 @@ session_touch_threshold 1h;
 [0, 1.2, 1.2, 0]
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":1}'), ::ask('/c', 'X-Session-Action: touch'), "GET /show", "GET /c"]
---- response_body eval
+--- shown eval
 [undef, undef, 'open|default||{"a":1}', undef]
 
 === Action logout and destroy end it, and win over all else
@@ -384,7 +384,7 @@ location /b { session_audience b; session_control on; proxy_pass http://127.0.0.
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":1}'), ::ask('/b', 'X-Session-Data: {"b":1}'), ::ask('/b', 'X-Session-Action: logout'), "GET /show/b", "GET /show",
  ::ask('/b', 'X-Session-Data: {"b":1}'), ::ask('/b', 'X-Session-Action: destroy'), "GET /show"]
---- response_body eval
+--- shown eval
 [(undef) x 3, 'no-audience|||', 'open|default||{"a":1}', undef, undef, 'missing|||']
 --- check eval
 [undef, undef, sets('session'), undef, undef, undef, expires('session')]
@@ -412,7 +412,7 @@ $::in_shm
 ["", map { "Cookie: \$CAPTURED_$_" } qw(old old old new new new newest)]
 --- sleep_before eval
 [0, 0, 0, 2.2, 0, 0, 2.2, 0]
---- response_body eval
+--- shown eval
 [undef, undef, 'open|default||{"a":1}', 'no-record|||', 'open|default||{"a":1}', undef, 'no-record|||', 'open|default|ann|{"a":1}']
 --- check eval
 [keeps_id('first'), all_hold(sets('session'), new_id('first')), undef, undef, undef, sets('session')]
@@ -423,7 +423,7 @@ $::in_shm
 proxy_buffer_size 64k; proxy_buffers 4 64k;
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":1}', 'X-Session-Subject: ann'), @::asking_wrong, "GET /show", "GET /info"]
---- response_body eval
+--- shown eval
 [undef, (map { 'hello' } @::wrong), 'open|default|ann|{"a":1}', '|']
 --- response_headers eval
 ["", (map { "X-Other: 1\nContent-Length: 5\n! Cache-Control" } @::wrong), "", ""]
@@ -460,7 +460,7 @@ proxy_buffer_size 64k; proxy_buffers 4 64k;
 --- cookie_jar
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":1}'), ::ask('/c', 'X-Session-Action: destroy', 'x_session_data: {'), "GET /show"]
---- response_body eval
+--- shown eval
 [undef, undef, 'open|default||{"a":1}']
 --- before eval
 \&mark_log
@@ -514,7 +514,7 @@ location /destroy { session destroy; session_control on; proxy_pass http://127.0
 [(map { ::ask($_, 'X-Session-Data: {"z":1}', 'x_session_subject: eve') } qw(/off /bypass /logout)),
  ::ask('/c', 'X-Session-Data: {"a":1}'), (map { ::ask($_, 'X-Session-Data: {"z":1}', 'X-Session-Action: destroy') } qw(/off /bypass)), "GET /show", ::ask('/logout', 'X-Session-Data: {"z":1}'),
  ::ask('/c', 'X-Session-Data: {"a":1}'), ::ask('/destroy', 'X-Session-Subject: eve')]
---- response_body eval
+--- shown eval
 [(undef) x 6, 'open|default||{"a":1}', (undef) x 3]
 --- check eval
 [(all_hold(\&silent, \&clean)) x 3, sets('session'), (all_hold(\&silent, \&clean)) x 2, undef, all_hold(expires('session'), \&clean), sets('session'), all_hold(expires('session'), \&clean)]
@@ -527,7 +527,7 @@ location /destroy { session destroy; session_control on; proxy_pass http://127.0
 location /open { session open; session_control on; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
 --- request eval
 [::ask('/open', 'X-Session-Data: {"a":1}'), "GET /show"]
---- response_body eval
+--- shown eval
 [undef, 'open|default||{"a":1}']
 
 === a prefix of one's own; the usual names are ordinary then
@@ -538,7 +538,7 @@ location /own { session_control on; session_control_prefix App_; proxy_pass http
 [::ask('/own', 'App-Data: {"a":1}', 'app_subject: ann', 'APP_INFO: {"i":1}', 'X-Session-Data: {"b":1}'), "GET /show", "GET /info"]
 --- more_headers eval
 ["App-Data: {\"evil\":1}\nX-Session-Data: mine", "", ""]
---- response_body eval
+--- shown eval
 [undef, 'open|default|ann|{"a":1}', '1|']
 --- response_headers eval
 ["! App-Data\n! App_Subject\n! app-subject\n! APP_INFO\n! App-Info\nX-Session-Data: {\"b\":1}", "", ""]
@@ -607,7 +607,7 @@ no_header(qr/^x[-_]session[-_]/i)
 [("X-Session-Data: {\"evil\":1}\nx_session_data: {\"evil\":2}\nX_Session-Action: destroy\nX-One: 1", "", "") x 3]
 --- response_headers eval
 [("X-Other: 1", "", "") x 3]
---- response_body eval
+--- shown eval
 [(undef, 'open|default|ann|{"a":1}', undef) x 3]
 --- upstream_json eval
 [(all_hold(no_header(qr/^HTTP_X_SESSION/), sub { $_[0]->header('HTTP_X_ONE') eq '1' or 'X-One' }), undef, no_header(qr/^HTTP_X_SESSION/)) x 3]
@@ -629,7 +629,7 @@ location /raw { grpc_pass grpc://127.0.0.1:$TEST_NGINX_RAND_PORT_9; }
 [("TE: trailers\nX-Session-Data: {\"evil\":1}\nx_session_data: {\"evil\":2}\nX-One: 1") x 5]
 --- response_headers eval
 ["X-Other: 1", "", "", "X-Session-Data: {\"b\":1}", ""]
---- response_body eval
+--- shown eval
 [undef, 'open|default|ann|{"a":1}', '|', undef, undef]
 --- upstream_json eval
 [all_hold(no_header(qr/^x[-_]session[-_]/i), sub { $_[0]->header('X-One') eq '1' or 'X-One' }), undef, undef, undef, no_header(qr/^x[-_]session[-_]/i)]
@@ -669,7 +669,7 @@ proxy_hide_header X-Session-Data;
 proxy_pass_header X-Session-Subject;
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":1}', 'X-Session-Subject: ann'), "GET /show"]
---- response_body eval
+--- shown eval
 [undef, 'open|default|ann|{"a":1}']
 --- check eval
 [all_hold(sets('session'), \&clean)]
@@ -681,7 +681,7 @@ proxy_pass_header X-Session-Subject;
 [map { (::asking(($_ == 299 ? 'HEAD' : 'GET'), '/c?st=' . ($_ == 299 ? 200 : $_), "X-Session-Data: {\"a\":$_}", 'X-Session-Subject: ann', 'Location: /there'), 'GET /show') } 200, 204, 299, 301, 302, 304, 401, 404, 500, 503]
 --- error_code eval
 [map { ($_ == 299 ? 200 : $_, 200) } 200, 204, 299, 301, 302, 304, 401, 404, 500, 503]
---- response_body eval
+--- shown eval
 [map { (undef, qq(open|default|ann|{"a":$_})) } 200, 204, 299, 301, 302, 304, 401, 404, 500, 503]
 --- check eval
 [(all_hold(sets('session'), \&clean), undef) x 10]
@@ -760,7 +760,7 @@ location /main {
 location = /auth { internal; session_control on; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT/auth?rh=$lines; }
 --- request eval
 ['GET /main?auth=' . ::hexed('X-Session-Data: {"n":7}'), "GET /show", 'GET /main?auth=' . ::hexed('X-Session-Action: regenerate'), 'GET /main?auth=' . ::hexed('X-Session-Subject: ann'), "GET /show"]
---- response_body eval
+--- shown eval
 [undef, 'open|default||{"n":7}', undef, undef, 'open|default|ann|{"n":7}']
 --- upstream_json eval
 [sub { ($_[0]->header('X-N') // '') eq '7' or 'X-N' }]
@@ -774,7 +774,7 @@ location /main { auth_request /auth; session_control on; proxy_pass http://127.0
 location = /auth { internal; session_control on; rewrite ^ "/?rh=X-Session-Data:%7b%22auth%22:1%7d" break; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
 --- request eval
 [::ask('/main', 'X-Session-Data: {"main":1}'), "GET /show"]
---- response_body eval
+--- shown eval
 [undef, 'open|default||{"auth":1,"main":1}']
 --- check eval
 [all_hold(sets('session'), \&clean)]
@@ -786,7 +786,7 @@ location /main { set $lines $arg_auth; auth_request /auth; proxy_pass http://127
 location = /auth { internal; session_control on; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT/auth?rh=X-Session-Data:%7b%22n%22:1%7d&rh=$lines; }
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":1}'), (map { 'GET /main?auth=' . ::hexed("X-Session-Action: $_") } qw(touch logout destroy)), "GET /show"]
---- response_body eval
+--- shown eval
 [(undef) x 4, 'open|default||{"a":1}']
 --- before eval
 \&mark_log
@@ -835,7 +835,7 @@ all_hold(\&silent, \&clean)
 location /both { session_control on; session_create always; session_set rule 1; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
 --- request eval
 [::ask('/both', 'X-Session-Data: {"said":1}'), "GET /show"]
---- response_body eval
+--- shown eval
 [undef, 'open|default||{"rule":"1","said":1}']
 --- check eval
 [all_hold(sets('session'), \&clean)]
@@ -864,7 +864,7 @@ session_max_data 200;
 session_compression_threshold 0;
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":1}'), ::ask('/c?text=hello', 'X-Session-Data: {"b":"' . 'x' x 300 . '"}', 'X-Other: 1'), "GET /show", ::ask('/c', 'X-Session-Data: {"b":"y"}'), "GET /show"]
---- response_body eval
+--- shown eval
 [undef, 'hello', 'open|default||{"a":1}', undef, 'open|default||{"a":1,"b":"y"}']
 --- response_headers eval
 ["", "X-Other: 1\n! Cache-Control", "", "", ""]
@@ -885,7 +885,7 @@ session start;
 session_secret x;
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":1}'), ::ask('/c?text=hello', 'X-Session-Data: {"b":"' . 'x' x 40_000 . '"}'), "GET /show"]
---- response_body eval
+--- shown eval
 [undef, 'hello', 'open|default||{"a":1}']
 --- check eval
 [undef, all_hold(\&silent, \&clean)]
@@ -904,7 +904,7 @@ $::in_redis
  ::ask('/c', 'X-Session-Action: touch'), ::ask('/c', 'X-Session-Action: logout'), "GET /show"]
 --- sleep_before eval
 [0, 0, 0, 0, 0, 0, 2.2, 0, 0]
---- response_body eval
+--- shown eval
 [undef, 'open|default|ann|{"user":"ann"}', undef, 'open|default|ann|{"user":"ann"}', undef, '1|', undef, undef, 'missing|||']
 --- check eval
 sub keys_of_redis { my ($wanted) = @_; sub { my @keys = split /\n/, $::redis->ask('KEYS', '*'); @keys == $wanted or "records: @keys" } }
@@ -926,7 +926,7 @@ $::in_redis
 ["! Location\n! X-Secret", "", "", ""]
 --- response_body_unlike eval
 [('welcome-ann') x 2, undef, undef]
---- response_body eval
+--- shown eval
 [undef, undef, undef, 'open|default|ann|{}']
 --- check eval
 [(all_hold(\&silent, \&clean)) x 2, sets('session'), undef]
@@ -940,7 +940,7 @@ $::in_redis
 --- cookie_jar
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":1}'), ::ask('/c?text=welcome', 'X-Session-Subject: ann', 'X-Other: 1'), ::ask('/c?text=welcome', 'X-Session-Action: logout'), ::ask('/c?text=welcome', 'X-Session-Data: {"b":1}'), "GET /show"]
---- response_body eval
+--- shown eval
 [undef, 'welcome', 'welcome', 'welcome', 'open|default||{"a":1}']
 --- response_headers eval
 ["", "X-Other: 1", "", "", ""]

@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use JSON::PP ();
 use MIME::Base64 qw(decode_base64url);
 
 # A request that the echo upstream answers with these header lines. They are in the request's URI byte by byte in
@@ -85,6 +86,34 @@ sub _id {
     my ($res, $name) = @_;
     my $cookie = $res->set_cookie($name // 'session');
     return $cookie && length $cookie->{value} >= 110 ? id_in($cookie->{value}) : undef;
+}
+
+# --- the section `shown`: the body of each response, in which the order of a JSON object's keys does not matter ---
+
+own_sections('shown');
+
+add_block_preprocessor(sub {
+    my ($block) = @_;
+    my $shown = $block->shown // return;
+    my ($requests, $check) = ($block->request, $block->check);
+    die $block->name . ": `--- shown` has to be a list, an item for each request\n" if @$shown != (ref $requests ? @$requests : 1);
+    $block->set_value(check => sub {
+        my ($res, $i) = @_;
+        my $other = ref $check eq 'ARRAY' ? $check->[$i] : $check;
+        return all_hold($other // (), defined $shown->[$i] ? shows($shown->[$i]) : ())->($res, $i);
+    });
+});
+
+# A text that may end with a JSON object.
+sub shows {
+    my ($wanted) = @_;
+    return sub { _sorted($_[0]{body}) eq _sorted($wanted) or "got $_[0]{body}, expected $wanted" };
+}
+
+sub _sorted {
+    my ($text) = @_;
+    my $json = JSON::PP->new->canonical->allow_bignum;
+    return $text =~ s/\{.*\}\z/eval { $json->encode($json->decode($&)) } \/\/ $&/ser;
 }
 
 # --- the log, between `before` and `check` ---
