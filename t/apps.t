@@ -295,6 +295,7 @@ sub configuration ($file, $change) {
         events {}
         http {
         access_log $root/logs/access.log;
+        port_in_redirect off;  # the browser knows of 443 alone
         $folders
         $text
         }
