@@ -11,7 +11,7 @@ use super::hold::Held;
 use super::wait::Waiting;
 use crate::conf::{LocationSettings, ProfileId, Settings};
 use crate::guard::guard_unit;
-use crate::http::Request;
+use crate::http::{Request, Upstream};
 
 /// What the look-up found, and what `$session_status` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +89,8 @@ pub struct Context {
     pub outage_answered: bool,
     /// The sessions that any location of the request has used.
     pub slots: SmallVec<[Slot; 1]>,
+    /// The upstream whose answer has had its say.
+    pub obeyed: Option<Upstream>,
     pub waiting: Option<Waiting>,
     pub held: Option<Held>,
 }
@@ -108,6 +110,8 @@ pub struct Slot {
     pub refused_cookie: bool,
     /// The request's remember cookie was refused and is to be expired.
     pub refused_remember: bool,
+    /// What a control header said of `session_remember`.
+    pub remember: Option<bool>,
     pub due: Vec<DueCookie>,
 }
 
@@ -122,6 +126,7 @@ impl Slot {
             session: None,
             refused_cookie: false,
             refused_remember: false,
+            remember: None,
             due: Vec::new(),
         }
     }
@@ -165,6 +170,7 @@ impl Context {
             refused: false,
             outage_answered: false,
             slots: SmallVec::new(),
+            obeyed: None,
             waiting: None,
             held: None,
         }

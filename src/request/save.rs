@@ -11,14 +11,53 @@ use session::{
 
 use super::context::{Context, SessionStatus};
 use super::lookup::{self, stretch, with_binding};
+use super::response::Due;
 use super::store::{self, RecordName};
 use super::wait::{self, Waiter};
 use super::{random_bytes, renewals};
 use crate::conf::{Action, Backend, Remember, Settings, Work};
 use crate::http::Request;
 
+/// Does what is due for a session. What has to wait is left in `context.waiting`.
+pub fn carry_out(
+    request: Request<'_>,
+    context: &mut Context,
+    settings: &'static Settings,
+    due: Due,
+) {
+    match due {
+        Due::Nothing => {}
+        Due::Refresh => start(request, context, settings),
+        Due::Touch if !is_changed(context, settings) => touch(request, context, settings),
+        Due::Touch | Due::Changes => changes(request, context, settings),
+        Due::End => destroy(request, settings),
+    }
+}
+
+fn is_changed(context: &Context, settings: &Settings) -> bool {
+    let session = context
+        .slot(settings.profile)
+        .and_then(|slot| slot.session.as_ref());
+    session.is_some_and(|session| session.is_dirty() || session.is_info_dirty())
+}
+
+/// Saves what has changed, be it the info alone.
+fn changes(request: Request<'_>, context: &Context, settings: &'static Settings) {
+    let session = context
+        .slot(settings.profile)
+        .and_then(|slot| slot.session.as_ref());
+    let Some(session) = session.filter(|_| is_changed(context, settings)) else {
+        return;
+    };
+    if session.is_dirty() || settings.policy.place == Place::Cookie {
+        wait::run(request, |waiter| save(waiter, settings));
+    } else {
+        wait::run(request, |waiter| save_info(waiter, settings));
+    }
+}
+
 /// Saves, renews or touches the session, whichever is due. What has to wait is left in `context.waiting`.
-pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
+fn start(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
     let Some(session) = context.slot_mut(settings.profile).session.as_ref() else {
         return;
     };
@@ -130,7 +169,7 @@ async fn make(waiter: Waiter, settings: &'static Settings) -> Option<Result<Made
     let slot = context.slot_mut(settings.profile);
     let session = slot.session.as_mut()?;
     let is_new = session.id().is_none() && session.state() == State::New;
-    let remember = decide_remember(request, session, settings);
+    let remember = decide_remember(request, session, settings, slot.remember);
     let id = SessionId::from_random(random_bytes());
     let sealed = with_binding(request, settings, |binding| {
         session.seal(policy, id, binding, request.now())
@@ -194,9 +233,18 @@ async fn write(waiter: Waiter, backend: &Backend, sealed: &Sealed) -> Result<(),
 }
 
 /// Whether the save makes a remember token too. An explicit wish of the user's is noted in the session.
-fn decide_remember(request: Request<'_>, session: &mut Session, settings: &Settings) -> bool {
+fn decide_remember(
+    request: Request<'_>,
+    session: &mut Session,
+    settings: &Settings,
+    wish: Option<bool>,
+) -> bool {
     if settings.action.ends() {
         return session.has_remember_token();
+    }
+    if let Some(wish) = wish {
+        session.set_forget(!wish);
+        return wish;
     }
     match &settings.remember {
         Remember::Off => false,
@@ -382,7 +430,7 @@ fn attributes<'s>(request: Request<'_>, settings: &'s Settings) -> &'s str {
 }
 
 /// Ends the whole session and its remember cookie.
-pub fn destroy(request: Request<'_>, settings: &'static Settings) {
+fn destroy(request: Request<'_>, settings: &'static Settings) {
     wait::run(request, |waiter| end(waiter, settings));
 }
 
