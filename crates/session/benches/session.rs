@@ -136,13 +136,31 @@ fn jars(c: &mut Criterion) {
         jar.store(line.as_bytes(), &origin, NOW);
     }
     let mut session = Session::new("default", None);
-    session.set_stored_jar(Some(jar.to_json()));
-    let stored = session.stored_jar().unwrap();
+    let stored = &jar.to_json();
+    session.set_stored_jar(Some(stored.clone()));
     c.bench_function("jar/read", |b| {
         b.iter(|| Jar::from_json(black_box(stored)).unwrap())
     });
     c.bench_function("jar/send", |b| {
         b.iter(|| black_box(&jar).cookies_for(&origin, NOW).header())
+    });
+    let p = policy(Place::Cookie);
+    for number in 0..5 {
+        session.set(
+            &format!("key-{number}"),
+            json!("abcdefghijklmnopqrstuvwxyz"),
+        );
+    }
+    let id = SessionId::from_random([7; 32]);
+    let line = line(&session.seal(&p, id, &UNBOUND, NOW).unwrap());
+    c.bench_function("jar/open the session only", |b| {
+        b.iter(|| open(&p, black_box(line.as_bytes()), None))
+    });
+    c.bench_function("jar/open the session, read, send", |b| {
+        b.iter(|| {
+            let session = open(&p, black_box(line.as_bytes()), None);
+            session.jar().unwrap().cookies_for(&origin, NOW).header()
+        })
     });
     let store = |line: &'static [u8]| {
         move || {

@@ -16,6 +16,7 @@ mod cookie;
 mod date;
 mod line;
 mod place;
+mod text;
 
 use std::fmt;
 
@@ -168,6 +169,16 @@ impl Jar {
             Value::Null => Vec::new(),
             _ => return Err(JarError::List),
         };
+        Ok(Self::of(cookies))
+    }
+
+    /// The jar in the text of an object with a session's data. None when it is not as [`Self::to_json`] gives it:
+    /// [`Self::from_json`] says why then.
+    pub(crate) fn in_object(object: &[u8]) -> Option<Self> {
+        text::jar_in(object)
+    }
+
+    fn of(cookies: Vec<Cookie>) -> Self {
         let unset = |cookie| Slot {
             cookie,
             is_set: false,
@@ -177,7 +188,7 @@ impl Jar {
             ..Self::default()
         };
         jar.slots.sort_by_key(|slot| slot.cookie.created);
-        Ok(jar)
+        jar
     }
 
     /// The jar with limits other than the default ones. They count when a cookie is set.

@@ -41,6 +41,11 @@ impl LazyMap {
             .map(|(text, _)| text)
     }
 
+    /// The text it came as, as long as nobody has had it parsed.
+    pub fn unread_text(&self) -> Option<&Text> {
+        self.text().filter(|_| self.map.get().is_none())
+    }
+
     /// Whether it may be another than [`Self::before`].
     pub fn is_changed(&self) -> bool {
         self.is_changed
