@@ -82,6 +82,12 @@ impl<'r> Request<'r> {
         unsafe { bytes((*self.raw().connection).addr_text) }
     }
 
+    /// The path and query that the client asked for, as it wrote them.
+    pub fn unparsed_uri(self) -> &'r [u8] {
+        // SAFETY: the text lives in the request's pool.
+        unsafe { bytes(self.raw().unparsed_uri) }
+    }
+
     /// The User-Agent header, empty when there is none.
     pub fn user_agent(self) -> &'r [u8] {
         let header = self.raw().headers_in.user_agent;

@@ -4,7 +4,7 @@ use core::ffi::c_void;
 use core::ptr;
 
 use ngx::ffi::{ngx_http_cleanup_add, ngx_http_request_t, ngx_pool_cleanup_add};
-use session::{Refusal, Session, State};
+use session::{Jar, Refusal, Session, State};
 use smallvec::SmallVec;
 
 use super::hold::Held;
@@ -106,6 +106,10 @@ pub struct Slot {
     /// How the location of the client's own request takes part.
     pub sight: Sight,
     pub session: Option<Session>,
+    /// The jar of that session, once it has been read.
+    pub jar: Option<Box<Jar>>,
+    /// The names of the cookies that the jar has put into the request.
+    pub restored: Vec<String>,
     /// The request's session cookie was refused and is to be expired.
     pub refused_cookie: bool,
     /// The request's remember cookie was refused and is to be expired.
@@ -124,6 +128,8 @@ impl Slot {
             found: SessionStatus::Off,
             sight: Sight::Off,
             session: None,
+            jar: None,
+            restored: Vec::new(),
             refused_cookie: false,
             refused_remember: false,
             remember: None,
@@ -134,6 +140,12 @@ impl Slot {
     /// Something is to be saved or sent that is not in the request's cookies.
     pub fn has_news(&self) -> bool {
         !self.due.is_empty() || self.session.as_ref().is_some_and(Session::is_dirty)
+    }
+
+    /// From now on this is the session, or there is none.
+    pub fn set_session(&mut self, session: Option<Session>) {
+        self.session = session;
+        self.jar = None;
     }
 
     /// Takes note of a refused session token.
@@ -255,6 +267,11 @@ impl Context {
                 Sight::Bypassed => SessionStatus::Bypassed,
             },
         }
+    }
+
+    /// Whether the request goes by without session work.
+    pub fn is_bypassed(&self, request: Request<'_>, profile: ProfileId) -> bool {
+        self.status(request, profile) == SessionStatus::Bypassed
     }
 
     /// Whether the location may work with the session.

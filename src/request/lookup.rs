@@ -35,7 +35,7 @@ pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Set
     let slot = context.slot_mut(settings.profile);
     slot.stage = Stage::LookedUp;
     slot.looked_up_in = Some(settings);
-    slot.session = None;
+    slot.set_session(None);
     slot.refused_cookie = false;
     slot.refused_remember = false;
     let token = match verify(request, context, settings, Kind::Session) {
@@ -251,7 +251,7 @@ fn adopt(request: Request<'_>, context: &mut Context, settings: &Settings, mut s
     }
     let slot = context.slot_mut(settings.profile);
     slot.found = found;
-    slot.session = Some(session);
+    slot.set_session(Some(session));
 }
 
 /// Finds the token of that kind among the client's cookies, and checks all but its content.

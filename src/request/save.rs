@@ -273,9 +273,13 @@ fn finish(
     made: &Sealed,
     remember: Option<&Sealed>,
 ) {
-    let Some(session) = &mut context.slot_mut(settings.profile).session else {
+    let slot = context.slot_mut(settings.profile);
+    let Some(session) = &mut slot.session else {
         return;
     };
+    if let Some(jar) = &mut slot.jar {
+        jar.committed();
+    }
     session.committed(made);
     if let Some(remember) = remember {
         session.committed(remember);
@@ -366,7 +370,7 @@ async fn revert(waiter: Waiter, settings: &'static Settings) {
     if slot.found == SessionStatus::New {
         slot.found = SessionStatus::Refused(Refusal::Missing.status());
     }
-    slot.session = session;
+    slot.set_session(session);
 }
 
 /// The storage did not do it: nothing is sent that names what is not there.
@@ -379,7 +383,7 @@ fn fail(waiter: Waiter, settings: &Settings, backend: &Backend, error: &storage:
     );
     let slot = waiter.slot(settings);
     slot.found = SessionStatus::Error;
-    slot.session = None;
+    slot.set_session(None);
     slot.due.clear();
 }
 
@@ -469,7 +473,7 @@ async fn end(waiter: Waiter, settings: &'static Settings) {
     }
     let (request, context) = (waiter.request(), waiter.context());
     // A location that an internal redirect leads to may begin another session.
-    context.slot_mut(settings.profile).session = None;
+    context.slot_mut(settings.profile).set_session(None);
     if expire_session {
         expire(request, context, settings, Kind::Session);
     }
