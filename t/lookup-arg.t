@@ -30,7 +30,7 @@ add_block_preprocessor(sub {
     for my $place (sort keys %$places) {
         $config .= join '', "location /$place/ { session_lookup $places->{$place};\n", (map { "location /$place/$_ { $does{$_} }\n" } sort keys %does), "}\n";
     }
-    $block->set_value(config => "${config}location = /seed { session_set user \$arg_u; return 204; }\nlocation = /look { return 200 \"\$session_status|\$session_subject|\$session_json\"; }\n");
+    $block->set_value(config => "${config}location = /seed { session_lookup cookie; session_set user \$arg_u; return 204; }\nlocation = /look { return 200 \"\$session_status|\$session_subject|\$session_json\"; }\n");
 });
 
 # Nothing is sent back: neither header nor cookie.
@@ -40,7 +40,7 @@ sub user { my ($wanted) = @_; sub { ($_[0]->header('X-User') // '-') eq $wanted 
 
 sub uri { my ($wanted) = @_; sub { $_[0]{uri} eq $wanted or "URI $_[0]{uri}" } }
 
-our $token = { T => qr/^Set-Cookie: session=([^;]+)/m };
+our $token = { T => qr/^Set-Cookie: session=([^;]+)/mi };
 
 # What is asked for, and what the upstream sees: SID stands for the token's argument.
 our @hidden = (
