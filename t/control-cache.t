@@ -2,6 +2,8 @@
 use lib 't/lib';
 use SessT 'no_plan';
 
+use IO::Socket::INET;
+
 use SessT::Gateway;
 
 require './t/speaking.pl';
@@ -46,6 +48,20 @@ sub cached { my ($status) = @_; return "X-Cache: $status" }
 # What nobody is shown: a cookie, or a control header.
 our $nothing = all_hold(\&silent, \&clean);
 our $logged_in = all_hold(sets('session'), \&clean);
+
+# Requests of /c, of which each starts while those before it still wait: what is answered.
+sub one_after_another {
+    my (@asked) = @_;
+    my @sockets = map {
+        my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $ENV{TEST_NGINX_SERVER_PORT}) or die "connect: $!";
+        print {$socket} "GET /c?k=1 HTTP/1.0\r\nX-Ask: $_\r\n\r\n";
+        $socket->flush;
+        select undef, undef, undef, 0.3;
+        $socket;
+    } @asked;
+    local $/;
+    return map { scalar readline $_ } @sockets;
+}
 
 run_tests();
 __DATA__
@@ -236,15 +252,10 @@ proxy_cache_use_stale updating;
 ["GET /fill?k=1"]
 --- more_headers eval
 [$::login]
---- init
-sub later_updating { sleep 2; my $port = $ENV{TEST_NGINX_SERVER_PORT}; my @sockets = map {
-    my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) or die "connect: $!";
-    print {$s} "GET /c?k=1 HTTP/1.0\r\nX-Ask: delay=700&text=new&", $_ ? ::wanted_lines('X-Session-Subject: eve') : '', "\r\n\r\n"; $s->flush;
-    select undef, undef, undef, 0.3; $s } 1, 0;
-    map { my $s = $_; local $/; scalar readline $s } @sockets }
 --- check eval
 sub {
-    my ($fetched, $meanwhile) = later_updating();
+    sleep 2;
+    my ($fetched, $meanwhile) = one_after_another('delay=700&text=new&' . ::wanted_lines('X-Session-Subject: eve'), 'delay=700&text=new');
     return "the first: $fetched"      unless $fetched =~ /^X-Cache: EXPIRED\r$/m && $fetched =~ /^Set-Cookie: session=AQ/m && $fetched !~ /x.session.subject/i;
     return "meanwhile: $meanwhile" unless $meanwhile =~ /^X-Cache: UPDATING\r$/m && $meanwhile =~ /^X-Other: 1\r$/m && $meanwhile !~ /^Set-Cookie|^x.session/mi;
     1;
