@@ -301,7 +301,7 @@ $::in_shm
     my ($res) = @_;
     return 'session' unless length(($res->set_cookie('session') // { value => '' })->{value}) >= 110;
     my $cookie = $res->set_cookie('remember') // return 'no remember cookie';
-    return 'value' unless $cookie->{value} =~ /\AAQ[\w-]{108,}/;
+    return 'value' unless $cookie->{value} =~ /\AA[Q-Za-f][\w-]{108,}/;
     return 'Max-Age' unless ($cookie->{attr}{'max-age'} // '') eq '604800';
     clean($res);
 }, sub {
@@ -709,6 +709,30 @@ proxy_pass_header X-Session-Subject;
 ["", '\A0000000\n.*0124999\n012\z', '\Aabcdefghij\z', '"a":1,"b":1,"c":1']
 --- check eval
 [sets('session'), all_hold(sets('session'), \&clean, sub { length $_[0]{body} == 1_000_003 or 'length' }), all_hold(sets('session'), \&clean), undef]
+
+=== hundreds of lines in one answer
+--- config
+proxy_buffer_size 64k; proxy_buffers 4 64k;
+--- cookie_jar
+--- request eval
+[::ask('/c', map { "X-Session-Data: {\"k$_\":$_}" } 1 .. 300), "GET /show", ::ask('/c', 'X-Session-Data: {"a":1}', map { "X-Session-Data: {\"k$_\":null}" } 1 .. 300), "GET /show"]
+--- shown eval
+[undef, 'open|default||{' . join(',', map { "\"k$_\":$_" } 1 .. 300) . '}', undef, 'open|default||{"a":1}']
+--- check eval
+[(all_hold(sets('session'), \&clean), undef) x 2]
+
+=== on one connection, unbuffered and compressed
+--- config
+gzip on; gzip_types *; gzip_min_length 1;
+proxy_buffering off;
+--- keepalive
+--- cookie_jar
+--- request eval
+[::ask('/c?text=abcdef&parts=3&pause=20', 'X-Session-Data: {"a":1}'), "GET /show", ::ask('/c?text=abcdef', 'X-Session-Action: logout'), "GET /show"]
+--- shown eval
+['abcdef', 'open|default||{"a":1}', 'abcdef', 'missing|||']
+--- check eval
+[all_hold(sets('session'), \&clean), undef, all_hold(expires('session'), \&clean)]
 
 === an upgraded connection
 --- config

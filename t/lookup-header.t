@@ -36,7 +36,7 @@ sub token_in {
         my ($res) = @_;
         my @tokens = $res->headers($name);
         return @tokens . " headers $name" if @tokens != 1;
-        return "no token: $tokens[0]" unless $tokens[0] =~ /\AAQ[\w-]{108,}\z/;
+        return "no token: $tokens[0]" unless $tokens[0] =~ /\AA[Q-Za-f][\w-]{108,}\z/;
         return 'spelled otherwise' unless $res->{head} =~ /^\Q$name\E: /m;
         my $caches = $res->header('Cache-Control') // 'none';
         return "Cache-Control: $caches" unless $caches eq qq(no-cache="$name");
@@ -108,7 +108,7 @@ __DATA__
 --- more_headers eval
 ["", 'X-Session-Id: $CAPTURED_T']
 --- check eval
-[sub { ($_[0]->header('X-Session-Id') // '') =~ /\AAQ/ ? silent($_[0]) : 'no token' }, \&nothing]
+[sub { ($_[0]->header('X-Session-Id') // '') =~ /\AA[Q-Za-f]/ ? silent($_[0]) : 'no token' }, \&nothing]
 --- upstream_json eval
 [undef, user('ann')]
 

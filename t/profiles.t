@@ -57,7 +57,7 @@ add_block_preprocessor(sub {
 sub cookies {
     my (@wanted) = @_;
     return sub {
-        my $got = join ' ', sort map { $_->{value} =~ /\AAQ[\w-]{108,}\z/ ? $_->{name} : $_->{value} eq '' && $_->{attr}{'max-age'} eq '0' ? "-$_->{name}" : "?$_->{name}" } $_[0]->set_cookies;
+        my $got = join ' ', sort map { $_->{value} =~ /\AA[Q-Za-f][\w-]{108,}\z/ ? $_->{name} : $_->{value} eq '' && $_->{attr}{'max-age'} eq '0' ? "-$_->{name}" : "?$_->{name}" } $_[0]->set_cookies;
         my $wanted = join ' ', sort @wanted;
         return $got eq $wanted || "cookies <$got>, not <$wanted>";
     };

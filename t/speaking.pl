@@ -33,7 +33,7 @@ sub sets {
         my @lines = $res->set_cookies;
         return 'Set-Cookie lines: ' . join ' | ', map { $_->{line} } @lines if @lines != 1;
         return "cookie $lines[0]{name}" if $lines[0]{name} ne $name;
-        return $lines[0]{value} =~ /\AAQ[\w-]{108,}\z/ ? 1 : "no token: $lines[0]{value}";
+        return $lines[0]{value} =~ /\AA[Q-Za-f][\w-]{108,}\z/ ? 1 : "no token: $lines[0]{value}";
     };
 }
 
