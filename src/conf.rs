@@ -50,7 +50,8 @@ impl LocationConf {
     /// The http level has nothing above it, so nobody merges it.
     fn resolve(&mut self, main: &mut MainConf) -> Result<(), ConfError> {
         if self.settings.is_none() {
-            main.profiles.complete(&self.written.unnamed)?;
+            main.profiles
+                .complete(&self.written.unnamed, &main.backends)?;
             let settings = LocationSettings::resolve(&self.written, None, main)?;
             self.settings = Some(Rc::new(settings));
         }
@@ -500,6 +501,26 @@ pub unsafe fn resolve_http_level(cf: *mut ngx_conf_t) -> Result<(), ()> {
     level
         .resolve(main)
         .map_err(|error| unsafe { command::log_merge_error(cf, &error) })
+}
+
+/// A named session's variables are resolved by prefix, so nginx itself does not notice a misspelt one.
+///
+/// # Safety
+///
+/// `cf` is the live context of the http block, in postconfiguration.
+pub unsafe fn refuse_unknown_variable(cf: *mut ngx_conf_t) -> Result<(), ()> {
+    // SAFETY: by contract.
+    let unknown = unsafe { crate::variables::find_unknown(cf, &main_conf(cf).profiles) };
+    let Some(name) = unknown else {
+        return Ok(());
+    };
+    let error = ConfError::Contradiction {
+        text: format!("unknown \"{name}\" variable"),
+        at: command::Position::default(),
+    };
+    // SAFETY: by contract.
+    unsafe { command::log_merge_error(cf, &error) };
+    Err(())
 }
 
 /// One warning for a configuration in which sessions hang on a key that nobody wrote down.

@@ -78,6 +78,9 @@ unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
             if conf::resolve_http_level(cf).is_err() {
                 return Status::NGX_ERROR;
             }
+            if conf::refuse_unknown_variable(cf).is_err() {
+                return Status::NGX_ERROR;
+            }
             conf::warn_about_random_key(cf);
             request::register(cf)
         }

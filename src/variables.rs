@@ -5,13 +5,14 @@ use core::ptr;
 use ngx::core::Status;
 use ngx::ffi::{
     NGX_HTTP_VAR_CHANGEABLE, NGX_HTTP_VAR_NOCACHEABLE, NGX_HTTP_VAR_PREFIX, ngx_conf_t,
-    ngx_http_add_variable, ngx_http_get_variable_pt, ngx_http_request_t, ngx_http_variable_t,
+    ngx_hash_key_t, ngx_http_add_variable, ngx_http_conf_ctx_t, ngx_http_core_main_conf_t,
+    ngx_http_core_module, ngx_http_get_variable_pt, ngx_http_request_t, ngx_http_variable_t,
     ngx_int_t, ngx_palloc, ngx_str_t, ngx_uint_t, ngx_variable_value_t,
 };
 use serde_json::{Map, Value as Json};
 use session::Session;
 
-use crate::conf::{MainConf, ProfileId, Property};
+use crate::conf::{MainConf, ProfileId, Profiles, Property};
 use crate::guard::guard;
 use crate::http::Request;
 use crate::request::{Context, SessionStatus, property_text, settings, text_of};
@@ -54,38 +55,78 @@ const INFO: &str = "info_";
 ///
 /// `cf` is the live context of the http block, in preconfiguration.
 pub unsafe fn register(cf: *mut ngx_conf_t) -> Status {
-    // SAFETY: by contract.
-    match unsafe { register_all(cf, SESSION, ProfileId::UNNAMED) } {
-        Some(()) => Status::NGX_OK,
-        None => Status::NGX_ERROR,
-    }
-}
-
-/// Registers the variables of a named session. `None`: nginx has logged why it cannot.
-///
-/// # Safety
-///
-/// `cf` is the live context of the http block.
-pub unsafe fn register_profile(cf: *mut ngx_conf_t, name: &str, profile: ProfileId) -> Option<()> {
-    // SAFETY: by contract.
-    unsafe { register_all(cf, &format!("{SESSION}{name}_"), profile) }
-}
-
-/// # Safety
-///
-/// `cf` is the live context of the http block.
-unsafe fn register_all(cf: *mut ngx_conf_t, prefix: &str, profile: ProfileId) -> Option<()> {
     let plain = PLAIN.into_iter().map(|v| (v, 0));
     let prefixed = PREFIXES.into_iter().map(|v| (v, NGX_HTTP_VAR_PREFIX));
     for ((end, handler), flag) in plain.chain(prefixed) {
-        let name = format!("{prefix}{end}");
+        let name = format!("{SESSION}{end}");
         // SAFETY: by contract.
-        let variable = unsafe { add(cf, name.as_bytes(), NGX_HTTP_VAR_NOCACHEABLE | flag) }?;
-        variable.get_handler = handler;
-        // For a prefix, nginx replaces this by the address of the name.
-        variable.data = profile.number();
+        match unsafe { add(cf, name.as_bytes(), NGX_HTTP_VAR_NOCACHEABLE | flag) } {
+            Some(variable) => variable.get_handler = handler,
+            None => return Status::NGX_ERROR,
+        }
     }
+    Status::NGX_OK
+}
+
+/// Registers the variables of a named session: one for all, as nginx's table of names is small. `None`: nginx has
+/// logged why it cannot.
+///
+/// # Safety
+///
+/// `cf` is the live context of the http block.
+pub unsafe fn register_profile(cf: *mut ngx_conf_t, profile: &str) -> Option<()> {
+    let name = format!("{SESSION}{profile}_");
+    let flags = NGX_HTTP_VAR_NOCACHEABLE | NGX_HTTP_VAR_PREFIX;
+    // SAFETY: by contract.
+    unsafe { add(cf, name.as_bytes(), flags) }?.get_handler = Some(of_profile);
     Some(())
+}
+
+/// The first variable of the configuration that looks like a named session's and is none.
+///
+/// # Safety
+///
+/// `cf` is the live context of the http block, in postconfiguration.
+pub unsafe fn find_unknown(cf: *mut ngx_conf_t, profiles: &Profiles) -> Option<String> {
+    // SAFETY: by contract; the core module's main configuration lists the variables that are used, and the names of
+    // those that somebody has defined.
+    let (used, defined) = unsafe {
+        let ctx = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
+        let index = (*ptr::addr_of!(ngx_http_core_module)).ctx_index;
+        let core = (*(*ctx).main_conf.add(index)).cast::<ngx_http_core_main_conf_t>();
+        let defined = &(*(*core).variables_keys).keys;
+        (
+            (*core).variables.as_slice::<ngx_http_variable_t>(),
+            defined.as_slice::<ngx_hash_key_t>(),
+        )
+    };
+    let mut names = used
+        .iter()
+        .map(|variable| variable.name.as_bytes())
+        .filter(|name| !defined.iter().any(|other| other.key.as_bytes() == *name))
+        .filter_map(|name| core::str::from_utf8(name).ok());
+    let is_unknown = |name: &&str| {
+        let rest = name.strip_prefix(SESSION).unwrap_or_default();
+        let mut of = profiles
+            .names()
+            .filter_map(|profile| after(rest, profile))
+            .peekable();
+        of.peek().is_some() && !is_own(rest) && !of.any(is_own)
+    };
+    names.find(is_unknown).map(str::to_owned)
+}
+
+/// Whether a name after `session_` or `session_NAME_` is that of a variable.
+fn is_own(name: &str) -> bool {
+    let has_key = |prefix: &str| name.len() > prefix.len() && name.starts_with(prefix);
+    PLAIN.iter().any(|(plain, _)| *plain == name) || has_key(DATA) || has_key(INFO)
+}
+
+/// What follows a profile's name and `_`.
+fn after<'n>(rest: &'n str, profile: &str) -> Option<&'n str> {
+    let (name, rest) = rest.split_at_checked(profile.len())?;
+    let rest = rest.strip_prefix('_')?;
+    name.eq_ignore_ascii_case(profile).then_some(rest)
 }
 
 /// # Safety
@@ -249,6 +290,56 @@ unsafe extern "C" fn info_by_name(
     })
 }
 
+/// A variable of a named session.
+unsafe extern "C" fn of_profile(
+    r: *mut ngx_http_request_t,
+    out: *mut ngx_variable_value_t,
+    data: usize,
+) -> ngx_int_t {
+    // SAFETY: nginx hands a live request to a variable's handler, and for a prefix the address of the full name.
+    let (profile, end) = match unsafe { plain_of_profile(Request::new(r), data) } {
+        Some(found) => found,
+        // SAFETY: as above.
+        None => return unsafe { data_or_info_by_name(r, out, data) },
+    };
+    match PLAIN.iter().find(|(name, _)| *name == end) {
+        // SAFETY: the handlers of this table take the profile's number.
+        Some((_, Some(handler))) => unsafe { handler(r, out, profile.number()) },
+        _ => Status::NGX_ERROR.0,
+    }
+}
+
+/// # Safety
+///
+/// `data` is the address of a live string of nginx.
+unsafe fn plain_of_profile<'a>(request: Request<'_>, data: usize) -> Option<(ProfileId, &'a str)> {
+    // SAFETY: by contract.
+    let rest = unsafe { rest_of_name(data) }?;
+    let profiles = &request.main_conf::<MainConf>().profiles;
+    profiles.all().find_map(|profile| {
+        let end = after(rest, profile.name)?;
+        let is_plain = PLAIN.iter().any(|(plain, _)| *plain == end);
+        is_plain.then_some((profile.id, end))
+    })
+}
+
+/// # Safety
+///
+/// As nginx calls a variable's handler.
+unsafe fn data_or_info_by_name(
+    r: *mut ngx_http_request_t,
+    out: *mut ngx_variable_value_t,
+    data: usize,
+) -> ngx_int_t {
+    // SAFETY: by contract.
+    unsafe {
+        match key_after(Request::new(r), data, INFO) {
+            Some(_) => info_by_name(r, out, data),
+            None => data_by_name(r, out, data),
+        }
+    }
+}
+
 unsafe extern "C" fn data_by_key(
     r: *mut ngx_http_request_t,
     out: *mut ngx_variable_value_t,
@@ -261,6 +352,8 @@ unsafe extern "C" fn data_by_key(
     })
 }
 
+/// The profile and the key of a variable, where `kind` stands between them.
+///
 /// # Safety
 ///
 /// `data` is the address of a live string of nginx.
@@ -270,12 +363,24 @@ unsafe fn key_after<'a>(
     kind: &str,
 ) -> Option<(ProfileId, &'a str)> {
     // SAFETY: by contract.
+    let rest = unsafe { rest_of_name(data) }?;
+    let key_of = |rest: &'a str| rest.strip_prefix(kind).filter(|key| !key.is_empty());
+    if let Some(key) = key_of(rest) {
+        return Some((ProfileId::UNNAMED, key));
+    }
+    let mut profiles = request.main_conf::<MainConf>().profiles.all();
+    profiles.find_map(|profile| Some((profile.id, key_of(after(rest, profile.name)?)?)))
+}
+
+/// A variable's name after `session_`.
+///
+/// # Safety
+///
+/// `data` is the address of a live string of nginx.
+unsafe fn rest_of_name<'a>(data: usize) -> Option<&'a str> {
+    // SAFETY: by contract.
     let name: &'a [u8] = unsafe { (*(data as *const ngx_str_t)).as_bytes() };
-    let rest = core::str::from_utf8(name).ok()?.get(SESSION.len()..)?;
-    let profiles = &request.main_conf::<MainConf>().profiles;
-    profiles
-        .in_variable(rest, kind)
-        .filter(|(_, key)| !key.is_empty())
+    core::str::from_utf8(name).ok()?.strip_prefix(SESSION)
 }
 
 /// A value as a variable shows it; null is nothing.

@@ -185,6 +185,11 @@ pub fn require(level: &mut Directives, args: &Arguments) -> Result<(), ConfError
     let require = match (word, values.is_empty()) {
         (Some(b"on"), true) => Require::Session { error },
         (Some(_), true) => Require::Off,
+        (None, false) if args.is_named() => {
+            return Err(ConfError::wrong(
+                "takes \"on\" or \"off\" beside \"profile=\": values are required of the whole request",
+            ));
+        }
         (None, false) => Require::Values { values, error },
         (Some(_), false) => {
             return Err(ConfError::wrong(

@@ -159,6 +159,11 @@ impl Arguments {
         }
     }
 
+    /// Whether there is a `profile=`.
+    pub fn is_named(&self) -> bool {
+        self.profile.is_some()
+    }
+
     /// The session that `profile=` names.
     pub fn profile(&self) -> Result<ProfileId, ConfError> {
         match self.profile {

@@ -1,6 +1,6 @@
 //! Section 6: what goes upstream and downstream.
 
-use super::command::{Arguments, ConfError, fixed_name, inherit, inherit_list, once};
+use super::command::{Arguments, ConfError, Position, fixed_name, inherit, inherit_list, once};
 use super::data::data_key;
 use super::{Directives, Lists};
 use session::CookieName;
@@ -106,6 +106,8 @@ pub struct HeaderDirectives {
     pub jar_pass: Vec<&'static str>,
     pub jar_max: Option<usize>,
     pub jar_size: Option<usize>,
+    /// The last directive about a request header or the jar, to point at when two sessions claim the same.
+    pub at: Position,
 }
 
 /// The upstream's own cookies, kept in the session.
@@ -190,6 +192,7 @@ pub fn map_header(level: &mut Directives, args: &Arguments) -> Result<(), ConfEr
         default,
         format: format.unwrap_or(MapFormat::Any),
     };
+    level.headers.at = args.position();
     level.headers.map.push((name, rule));
     Ok(())
 }
@@ -206,6 +209,7 @@ fn parse_format(word: &[u8]) -> Result<MapFormat, ConfError> {
 }
 
 pub fn request_headers(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {
+    level.headers.at = args.position();
     properties(&mut level.headers.request, args)
 }
 
@@ -228,6 +232,7 @@ pub fn cookie_jar(level: &mut Directives, args: &Arguments) -> Result<(), ConfEr
         true => Some(args.tail_value(b"$host")?),
         false => None,
     };
+    level.headers.at = args.position();
     once(&mut level.headers.jar, host)
 }
 

@@ -5,6 +5,7 @@
 //! its block, and then, keys and limits only, from the http level.
 
 use core::ffi::{c_char, c_void};
+use std::rc::Rc;
 
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
@@ -12,7 +13,7 @@ use ngx::ffi::{
 };
 
 use super::command::{Arguments, ConfError, Position, conf_log, utf8};
-use super::{COMMANDS, Directives, Lists, LocationConf, main_conf};
+use super::{Backend, COMMANDS, Directives, Lists, LocationConf, Settings, main_conf};
 use crate::guard::guard_conf;
 use crate::variables;
 
@@ -78,18 +79,14 @@ impl Profiles {
         self.0.get(id.number().checked_sub(1)?)
     }
 
-    /// The profile and the key in a variable's name after `session_`: `admin` and `user` in `admin_data_user`, where
-    /// `kind` is `data_`.
-    pub fn in_variable<'n>(&self, rest: &'n str, kind: &str) -> Option<(ProfileId, &'n str)> {
-        if let Some(key) = rest.strip_prefix(kind) {
-            return Some((ProfileId::UNNAMED, key));
-        }
-        self.0.iter().find_map(|profile| {
-            let (name, rest) = rest.split_at_checked(profile.name.len())?;
-            let key = rest.strip_prefix('_')?.strip_prefix(kind)?;
-            name.eq_ignore_ascii_case(profile.name)
-                .then_some((profile.id, key))
-        })
+    /// All that are declared or mentioned.
+    pub fn all(&self) -> impl Iterator<Item = &Profile> {
+        self.0.iter()
+    }
+
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|profile| profile.name)
     }
 
     fn declare(&mut self, id: ProfileId, written: Directives) -> Result<(), ConfError> {
@@ -103,14 +100,18 @@ impl Profiles {
     }
 
     /// All directives are read: fills in what the blocks leave out.
-    pub fn complete(&mut self, http: &Directives) -> Result<(), ConfError> {
+    pub fn complete(
+        &mut self,
+        http: &Directives,
+        backends: &[Rc<Backend>],
+    ) -> Result<(), ConfError> {
         for i in 0..self.0.len() {
             let Profile {
+                id,
                 name,
                 at,
                 by,
                 written,
-                ..
             } = &mut self.0[i];
             let Some(written) = written else {
                 return Err(ConfError::Contradiction {
@@ -122,6 +123,8 @@ impl Profiles {
                 });
             };
             written.take_from_http(http, name)?;
+            // A profile that no location opens is checked all the same.
+            Settings::resolve(written, (*id, Some(name)), None, backends)?;
         }
         self.check_cookies()
     }
@@ -297,7 +300,7 @@ pub fn profile(_level: &mut Directives, args: &Arguments) -> Result<(), ConfErro
     let declared = unsafe { main_conf(cf).profiles.declare(id, block.written.unnamed) };
     declared?;
     // SAFETY: as above.
-    unsafe { variables::register_profile(cf, name, id) }.ok_or(ConfError::Logged)
+    unsafe { variables::register_profile(cf, name) }.ok_or(ConfError::Logged)
 }
 
 /// Names become parts of variables' names, so a name must not look like another part.

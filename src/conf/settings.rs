@@ -100,20 +100,23 @@ fn check_beside(
         None => "the unnamed session".to_owned(),
         Some(name) => format!("the profile \"{name}\""),
     };
+    let contradiction = |text| ConfError::Contradiction {
+        text,
+        at: written.headers.at.clone(),
+    };
     for other in others {
         let who = format!("{} and {}", of(other.name), of(settings.name));
-        let theirs: Vec<_> = other.owned().collect();
-        if let Some(name) = settings
-            .owned()
-            .find(|name| theirs.iter().any(|their| their.matches(name.as_bytes())))
-        {
-            return Err(written.cookie.contradiction(&format!(
-                "{who} both set the request header \"{name}\": name it differently in one of them"
+        if let Some((directive, name)) = settings.owned_by_directive().find(|(_, name)| {
+            let mut theirs = other.owned_by_directive();
+            theirs.any(|(_, their)| their.matches(name.as_bytes()))
+        }) {
+            return Err(contradiction(format!(
+                "\"{directive}\": {who} both own the request header \"{name}\", name it differently in one of them"
             )));
         }
         if settings.jar.is_some() && other.jar.is_some() {
-            return Err(written.cookie.contradiction(&format!(
-                "{who} both have \"session_cookie_jar on\": an upstream's cookies have one place"
+            return Err(contradiction(format!(
+                "\"session_cookie_jar\" is on for {who}: an upstream's cookies have one place"
             )));
         }
     }
@@ -209,10 +212,23 @@ impl Settings {
 
     /// The request headers that only this module may set.
     pub fn owned(&self) -> impl Iterator<Item = HeaderName> {
+        self.owned_by_directive().map(|(_, name)| name.clone())
+    }
+
+    /// The same, with the directive that says so.
+    fn owned_by_directive(&self) -> impl Iterator<Item = (&'static str, &HeaderName)> {
         let mapped = self.map.iter().map(|(name, _)| name);
         let properties = self.request_headers.iter().map(|(name, _)| name);
         let control = self.control.iter().flat_map(ControlNames::all);
-        mapped.chain(properties).chain(control).cloned()
+        mapped
+            .map(|name| ("session_map_header", name))
+            .chain(properties.map(|name| ("session_request_headers", name)))
+            .chain(control.map(|name| ("session_control_prefix", name)))
+    }
+
+    /// Whether a remember cookie may be one of this session's.
+    pub fn may_remember(&self) -> bool {
+        !matches!(self.remember, Remember::Off) || self.control.is_some()
     }
 
     /// Whether a location with the other settings keeps the session in the same place, with the same keys and limits.

@@ -277,9 +277,9 @@ fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), OrderError> {
 /// The upstream whose own answer the response is. An answer with control headers is one user's, and kept out of caches.
 pub fn answer(request: Request<'_>, location: &LocationSettings) -> Option<Upstream> {
     let upstream = Upstream::of(request).filter(|upstream| upstream.answers(request))?;
-    if upstream
-        .headers(request)
-        .any(|header| is_control(location, header.key.as_bytes()))
+    let mut headers = upstream.headers(request);
+    if !location.control.is_empty()
+        && headers.any(|header| is_control(location, header.key.as_bytes()))
     {
         upstream.keep_out_of_cache();
     }

@@ -88,7 +88,7 @@ async fn find(waiter: Waiter, settings: &'static Settings, token: Token) {
         }
         Err(Trouble::Refused(refusal)) => {
             note_refusal(request, context, settings, &refusal);
-            if !matches!(settings.remember, Remember::Off) {
+            if settings.may_remember() {
                 remember(waiter, settings).await;
             }
         }
@@ -125,7 +125,7 @@ fn refused(
     refusal: &Refusal,
 ) {
     note_refusal(request, context, settings, refusal);
-    if !matches!(settings.remember, Remember::Off) {
+    if settings.may_remember() {
         wait::run(request, |waiter| remember(waiter, settings));
     }
 }
@@ -157,8 +157,9 @@ async fn remember(waiter: Waiter, settings: &'static Settings) {
                 settings.policy.remember_cookie_name.as_str(),
                 &refusal,
             );
+            // Where users are not remembered by default, a cookie of that name may be the application's.
             context.slot_mut(settings.profile).refused_remember =
-                !matches!(refusal, Refusal::Missing);
+                !matches!(refusal, Refusal::Missing) && !matches!(settings.remember, Remember::Off);
         }
         // Nothing is known of the user then, so nothing is cleared either.
         Err(Trouble::Unknown) => {
@@ -247,7 +248,7 @@ fn adopt(request: Request<'_>, context: &mut Context, settings: &Settings, mut s
         (true, State::Remembered) => SessionStatus::Remembered,
         (true, _) => SessionStatus::Open,
     };
-    let may_remember = !matches!(settings.remember, Remember::Off) || settings.action.ends();
+    let may_remember = settings.may_remember() || settings.action.ends();
     if session.state() != State::Remembered && may_remember {
         // A later save goes on with the remember token's own age, so it has to be known.
         match verify(request, context, settings, Kind::Remember) {
