@@ -86,6 +86,10 @@ fn logout(request: Request<'_>, context: &mut Context, settings: &'static Settin
     else {
         return;
     };
+    if slot.carrier.only_reads() {
+        // Without one audience it would be another session, which the client could not be given.
+        return save::destroy(request, settings);
+    }
     match session.logout() {
         Logout::Last => save::destroy(request, settings),
         Logout::Others => save::start(request, context, settings),

@@ -9,17 +9,21 @@ use session::{
     expire_cookie, set_cookie,
 };
 
-use super::context::{Context, SessionStatus};
+use super::context::{Context, DueHeader, SessionStatus};
 use super::lookup::{self, stretch, with_binding};
 use super::store::{self, RecordName};
 use super::wait::{self, Waiter};
 use super::{random_bytes, renewals};
-use crate::conf::{Action, Backend, Remember, Settings, Work};
+use crate::conf::{Action, Backend, Lookup, Remember, Settings, Work};
 use crate::http::Request;
 
 /// Saves, renews or touches the session, whichever is due. What has to wait is left in `context.waiting`.
 pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
-    let Some(session) = context.slot_mut(settings.profile).session.as_ref() else {
+    let slot = context.slot_mut(settings.profile);
+    if slot.is_only_read() {
+        return drop_changes(request, context, settings);
+    }
+    let Some(session) = slot.session.as_ref() else {
         return;
     };
     let policy = &settings.policy;
@@ -39,6 +43,23 @@ pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Set
         _ if session.is_info_dirty() => wait::run(request, |waiter| save_info(waiter, settings)),
         Refresh::Touch => touch(request, context, settings),
         Refresh::Nothing | Refresh::Renew => {}
+    }
+}
+
+/// A link must not plant a session, nor may what the client does not get replace what it has.
+fn drop_changes(request: Request<'_>, context: &Context, settings: &'static Settings) {
+    let Some(slot) = context.slot(settings.profile) else {
+        return;
+    };
+    let has_changes = |session: &Session| session.is_dirty() || session.is_info_dirty();
+    if slot.session.as_ref().is_some_and(has_changes) {
+        let place = slot.carrier.written();
+        request_log!(
+            INFO,
+            request,
+            "a session found by \"{place}\" is only read: what changed in it is dropped"
+        );
+        wait::run(request, |waiter| revert(waiter, settings));
     }
 }
 
@@ -65,19 +86,26 @@ fn may_renew(request: Request<'_>, session: &Session, settings: &Settings) -> bo
 }
 
 fn touch(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    let Some(session) = &mut context.slot_mut(settings.profile).session else {
+    let (policy, now) = (&settings.policy, request.now());
+    let slot = context.slot_mut(settings.profile);
+    let Some(session) = &mut slot.session else {
         return;
     };
-    match with_binding(request, settings, |binding| {
-        session.touch(&settings.policy, binding, request.now())
-    }) {
-        Ok(cookie) => send(
-            request,
-            context,
-            settings,
-            &cookie,
-            session_lifetime(request, settings),
-        ),
+    let touched = with_binding(request, settings, |binding| match slot.carrier {
+        Lookup::Header(name) => session
+            .touch_text(policy, binding, now)
+            .map(|token| DueHeader::token(name, token)),
+        _ => session.touch(policy, binding, now).map(|cookie| {
+            due_cookie(
+                request,
+                settings,
+                &cookie,
+                session_lifetime(request, settings),
+            )
+        }),
+    });
+    match touched {
+        Ok(due) => slot.send(due),
         Err(error) => request_log!(ERR, request, "the session could not be touched: {error}"),
     }
 }
@@ -130,10 +158,12 @@ async fn make(waiter: Waiter, settings: &'static Settings) -> Option<Result<Made
     let slot = context.slot_mut(settings.profile);
     let session = slot.session.as_mut()?;
     let is_new = session.id().is_none() && session.state() == State::New;
-    let remember = decide_remember(request, session, settings);
+    let by_cookie = *slot.carrier == Lookup::Cookie;
+    let remember = by_cookie && decide_remember(request, session, settings);
     let id = SessionId::from_random(random_bytes());
-    let sealed = with_binding(request, settings, |binding| {
-        session.seal(policy, id, binding, request.now())
+    let sealed = with_binding(request, settings, |binding| match by_cookie {
+        true => session.seal(policy, id, binding, request.now()),
+        false => session.seal_text(policy, id, binding, request.now()),
     });
     let sealed = match sealed {
         Ok(sealed) => sealed,
@@ -225,7 +255,8 @@ fn finish(
     made: &Sealed,
     remember: Option<&Sealed>,
 ) {
-    let Some(session) = &mut context.slot_mut(settings.profile).session else {
+    let slot = context.slot_mut(settings.profile);
+    let Some(session) = &mut slot.session else {
         return;
     };
     session.committed(made);
@@ -233,6 +264,9 @@ fn finish(
         session.committed(remember);
     }
     let unwanted = session.forget() && session.has_remember_token();
+    if let Lookup::Header(name) = slot.carrier {
+        return slot.send(DueHeader::token(name, made.token_text()));
+    }
     send_sealed(
         request,
         context,
@@ -342,31 +376,25 @@ fn send_sealed(
     sealed: &Sealed,
     lifetime: Option<Lifetime>,
 ) {
+    let slot = context.slot_mut(settings.profile);
     for cookie in sealed.cookies() {
-        send(request, context, settings, cookie, lifetime);
+        slot.send(due_cookie(request, settings, cookie, lifetime));
     }
     for name in sealed.stale_cookies() {
         let line = expire_cookie(name, attributes(request, settings));
-        context.slot_mut(settings.profile).send_cookie(name, line);
+        slot.send(DueHeader::cookie(name, line));
     }
 }
 
-fn send(
+fn due_cookie(
     request: Request<'_>,
-    context: &mut Context,
     settings: &Settings,
     cookie: &Cookie,
     lifetime: Option<Lifetime>,
-) {
-    let line = set_cookie(
-        &cookie.name,
-        &cookie.value,
-        attributes(request, settings),
-        lifetime,
-    );
-    context
-        .slot_mut(settings.profile)
-        .send_cookie(&cookie.name, line);
+) -> DueHeader {
+    let attributes = attributes(request, settings);
+    let line = set_cookie(&cookie.name, &cookie.value, attributes, lifetime);
+    DueHeader::cookie(&cookie.name, line)
 }
 
 fn session_lifetime(request: Request<'_>, settings: &Settings) -> Option<Lifetime> {
@@ -389,17 +417,18 @@ pub fn destroy(request: Request<'_>, settings: &'static Settings) {
 async fn end(waiter: Waiter, settings: &'static Settings) {
     let (request, context) = (waiter.request(), waiter.context());
     let policy = &settings.policy;
-    let remember = lookup::verify(request, context, settings, Kind::Remember);
+    let remember = lookup::verify_remember(request, context, settings);
     let expire_remember = match &remember {
         Ok(_) => true,
         Err(Refusal::Missing) => false,
         // Where users are not remembered, a cookie called `remember` may well be the application's.
         Err(_) => !matches!(settings.remember, Remember::Off),
     };
-    let session = context
-        .slot(settings.profile)
-        .and_then(|slot| slot.session.as_ref());
-    let expire_session = session.is_some_and(|session| session.id().is_some());
+    let slot = waiter.slot(settings);
+    let session = slot.session.as_ref();
+    let is_stored = session.is_some_and(|session| session.id().is_some());
+    // A remember cookie belongs to the session cookie.
+    let by_cookie = slot.is_by_cookie() || session.is_none();
     if let Some(backend) = settings.backend.as_deref() {
         let metadata: Vec<MetaEntry> = session
             .map(|session| session.metadata(policy))
@@ -409,6 +438,7 @@ async fn end(waiter: Waiter, settings: &'static Settings) {
         let of_session = record.map(|key| RecordName { cookie, key });
         let of_remember = remember
             .ok()
+            .filter(|_| by_cookie)
             .map(|token| lookup::record_name(settings, Kind::Remember, &token));
         for record in [of_session, of_remember].into_iter().flatten() {
             let answer =
@@ -421,8 +451,14 @@ async fn end(waiter: Waiter, settings: &'static Settings) {
     }
     let (request, context) = (waiter.request(), waiter.context());
     // A location that an internal redirect leads to may begin another session.
-    context.slot_mut(settings.profile).session = None;
-    if expire_session {
+    let slot = context.slot_mut(settings.profile);
+    slot.session = None;
+    slot.ended = is_stored;
+    // What the client keeps elsewhere than in cookies is its own to throw away.
+    if !by_cookie {
+        return;
+    }
+    if is_stored {
         expire(request, context, settings, Kind::Session);
     }
     if expire_remember {
@@ -441,7 +477,7 @@ pub fn expire_unless_due(
     expire(request, context, settings, kind);
     let slot = context.slot_mut(settings.profile);
     slot.due
-        .retain(|expired| due.iter().all(|kept| kept.name != expired.name));
+        .retain(|expired| due.iter().all(|kept| kept.cookie != expired.cookie));
     slot.due.splice(0..0, due);
 }
 
@@ -453,9 +489,9 @@ pub fn expire(request: Request<'_>, context: &mut Context, settings: &Settings, 
         .filter(|chunk| came(context, chunk))
         .collect();
     let slot = context.slot_mut(settings.profile);
-    slot.send_cookie(name, expire_cookie(name, attributes));
+    slot.send(DueHeader::cookie(name, expire_cookie(name, attributes)));
     for chunk in chunks {
-        slot.send_cookie(&chunk, expire_cookie(&chunk, attributes));
+        slot.send(DueHeader::cookie(&chunk, expire_cookie(&chunk, attributes)));
     }
 }
 

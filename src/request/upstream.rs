@@ -1,4 +1,4 @@
-//! What the upstream sees of the session: mapped headers, property headers, and no cookie of ours.
+//! What the upstream sees of the session: mapped headers, property headers, and no token of ours.
 
 use ngx::ffi::ngx_str_t;
 use serde_json::Value as Json;
@@ -6,9 +6,9 @@ use session::{Remaining, Session};
 use smallvec::SmallVec;
 
 use super::context::{Context, SessionStatus};
-use crate::conf::{LocationSettings, MapFormat, MapRule, Property, Settings};
-use crate::http::Request;
+use crate::conf::{LocationSettings, Lookup, MapFormat, MapRule, Property, Settings};
 use crate::http::headers_in::{Edit, HeaderName, OutOfMemory};
+use crate::http::{Request, arguments};
 
 /// Longer values are not sent: no upstream would take them.
 const MAX_HEADER: usize = 32 << 10;
@@ -38,8 +38,15 @@ pub fn prepare(
         property_headers(request, settings, session, &mut set)?;
     }
     let owns = |name: &[u8]| hidden.iter().any(|settings| settings.owns_cookie(name));
+    let places = || hidden.iter().flat_map(|settings| &settings.lookup);
+    let headers: SmallVec<[&HeaderName; 2]> = places().filter_map(Lookup::header).collect();
+    let is_argument = |name: &[u8]| places().any(|place| place.is_argument(name));
+    if places().any(Lookup::only_reads) {
+        arguments::hide(request, is_argument)?;
+    }
     Edit {
         remove: &location.owned,
+        hide: &headers,
         set: &set,
         hide_cookie: if hidden.is_empty() { None } else { Some(&owns) },
     }
