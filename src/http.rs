@@ -7,7 +7,9 @@ pub mod headers_in;
 pub mod headers_out;
 mod list;
 mod request;
+mod upstream;
 mod value;
 
 pub use request::Request;
+pub use upstream::Upstream;
 pub use value::Value;

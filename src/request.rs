@@ -4,7 +4,7 @@
 //! - 2: [`access`] is `session_require`.
 //! - 3: [`content`] changes the session and saves it ([`save`]), then makes the request headers ([`upstream`]).
 //! - 4: the content handler, which is nginx's.
-//! - 5: [`filter`] does what is still due and adds the response headers; [`hold`] keeps the response back while a save
+//! - 5: [`response`] does what the response asks for ([`control`]) and what is still due, [`filter`] adds the response headers; [`hold`] keeps the response back while a save
 //!   waits.
 //!
 //! [`context`] holds the state between the phases, [`wait`] suspends and resumes a request.
@@ -12,10 +12,12 @@
 mod access;
 mod content;
 mod context;
+mod control;
 mod filter;
 mod hold;
 mod lookup;
 mod renewals;
+mod response;
 mod rewrite;
 mod save;
 mod store;

@@ -21,10 +21,9 @@ our %storage = (
     shm    => 'session_backend s shm { size 1m; }',
     redis  => 'session_backend s redis { server 127.0.0.1:' . $redis->port . '; timeout 500ms; connect_timeout 500ms; }',
 );
-our $echo = 'proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT;';
 
-# Of a table, a row each: the steps of a client of its own. %s is the row's number.
-sub rows { my ($steps, @rows) = @_; return join "\n", map { my $row = $_; sprintf $steps, map { ref $rows[$row] ? @{ $rows[$row] } : $rows[$row] } 1 } 0 .. $#rows }
+# The steps of a conversation for each row of a table, whose columns they name as sprintf does.
+sub rows { my ($steps, @rows) = @_; return join "\n", map { sprintf $steps, ref $_ ? @$_ : $_ } @rows }
 
 # What a login, use and logout look like wherever the session is kept.
 our $walk = <<'END_OF_WALK';
@@ -266,13 +265,12 @@ location /old      { rewrite ^/old(.*) /new$1 break; proxy_pass http://127.0.0.1
 
 === J8: without a path it is the folder of the request
 --- talk eval
-rows(join("\n", 'c%1$d: %2$s <- A=a%4$s', 'c%1$d: %3$s => A=a', 'c%1$d: %5$s => %6$s', ''), map { my $i = $_; map { [$i * 100 + $_->[0], @$_[1 .. 5]] } (
-    [1, '/some/path/index.html', '/some/path',  $i, '/some/',  'none'],
-    [2, '/some/path/',           '/some/path/', $i, '/some',   'none'],
-    [3, '/some/path?to=/x/y',    '/some/',      $i, '/x',      'none'],
-    [4, '/abc',                  '/any/thing',  $i, '/',       'A=a'],
-    [5, '/',                     '/any/thing',  $i, '/',       'A=a'],
-) } 1) =~ s/<- A=a1$/<- A=a/mgr
+rows(qq{%1\$s: %2\$s <- A=a\n%1\$s: %3\$s => A=a\n%1\$s: %4\$s => %5\$s\n},
+    [1, '/some/path/index.html', '/some/path',  '/some/', 'none'],
+    [2, '/some/path/',           '/some/path/', '/some',  'none'],
+    [3, '/some/path?to=/x/y',    '/some/',      '/x',     'none'],
+    [4, '/abc',                  '/any/thing',  '/',      'A=a'],
+    [5, '/',                     '/any/thing',  '/',      'A=a'])
 
 === J8: a path that is none is as no path
 --- talk
@@ -333,7 +331,7 @@ rows(join("\n", 'c%1$d: %2$s <- A=a%4$s', 'c%1$d: %3$s => A=a', 'c%1$d: %5$s => 
 
 === J10: refused domains
 --- talk eval
-rows(qq{c%1\$s: //www.example.com/  <- A=a; Domain=%2\$s  <- B=b\nc%1\$s: //www.example.com/ => B=b\nc%1\$s: //%3\$s/ => none\n}, map { [$_->[0], @$_[1, 2]] }
+rows(qq{c%1\$s: //www.example.com/  <- A=a; Domain=%2\$s  <- B=b\nc%1\$s: //www.example.com/ => B=b\nc%1\$s: //%3\$s/ => none\n},
     [1, 'foreign.com', 'foreign.com'], [2, 'ample.com', 'ample.com'], [3, 'example.com.', 'example.com'], [4, '.', 'com'], [5, '..', 'com'],
     [6, '..example.com', 'example.com'], [7, 'http://example.com', 'example.com'], [8, 'http://www.example.com/', 'example.com'],
     [9, 'example.com:80', 'example.com'], [10, 'example.com:', 'example.com'], [11, 'child.www.example.com', 'child.www.example.com'],
@@ -471,7 +469,6 @@ https://www.host.test/         => B=xx; C=y
 //www.host.test/               => C=y; A=own
 //www.host.test/               <- C=; Max-Age=0                <- A=; Max-Age=0
 //www.host.test/               => none
---- jar_mode: keep
 
 === J18: two hosts, one zone
 --- server_name: a.zone.test b.zone.test
@@ -967,14 +964,10 @@ session_remember on;
 session_remember_safety None;
 --- talk
 /                              <- A=a; Path=/
-/                              => A=a; session=other
+/                              => session=other; A=a
 --- more_headers eval
 ["", "Cookie: session=other"]
---- check eval
-[undef, undef]
 --- passed: remember
---- upstream_json eval
-[undef, sees('session=other; A=a')]
 
 === storages: in the cookie
 --- config

@@ -105,6 +105,16 @@ my %WALKS = (
         [GET  => '/logout',    303, { to => '/', expires => '__Host-session' }],
         [GET  => '/members/',  303, { to => '/login' }],
     ],
+    # t/apps.t has the applications of the next two, and walks through all of them.
+    'django-behind-the-jar.conf' => [
+        [GET => '/',              200, { has => 'X-Forwarded-Proto: https', unset => '__Host-session' }],
+        [GET => '/static/a.css',  200, { has => 'X-Forwarded-Proto: https', cookie => '__Host-session=x' }],
+    ],
+    'app-with-control-headers.conf' => [
+        [GET  => '/',         200, { headers => { 'X-User' => 'root', 'X-Session-Subject' => 'root' }, lacks => 'root' }],
+        [GET  => '/account/', 303, { to => '/login' }],
+        [POST => '/login',    200, { form => 'user=ann', has => 'X-Color: teal', unset => '__Host-session' }],
+    ],
     'redis.conf'          => \@STORAGE_AWAY,
     'redis-sentinel.conf' => \@STORAGE_AWAY,
     'redis-cluster.conf'  => \@STORAGE_AWAY,
@@ -221,8 +231,11 @@ sub directives () {
 }
 
 sub variables () {
-    my %names = map { $_ => 1 } slurp("$ROOT/src/variables.rs") =~ /"(session_\w+)"/g;
-    cmp_ok(scalar keys %names, '>', 10, 'src/variables.rs lists variables');
+    my $source = slurp("$ROOT/src/variables.rs");
+    my ($plain) = $source =~ /^const PLAIN:.*?= \[\n(.*?)^\];/ms;
+    my %names = map { ("session_$_" => 1) } ($plain // '') =~ /\(\s*"(\w+)",/g;
+    $names{"session_$_"} = 1 for $source =~ /^const (?:DATA|INFO): &str = "(\w+)";/mg;
+    cmp_ok(scalar keys %names, '>', 13, 'src/variables.rs lists variables');
     my @names = sort keys %names;
     return @names;
 }

@@ -269,9 +269,9 @@ impl Parameters {
         if let Some(kind) = text.strip_prefix(b"type=").filter(|_| typed) {
             let kind = ValueType::parse(kind)
                 .ok_or_else(|| ConfError::invalid(text, ValueType::ALLOWED))?;
-            once(&mut self.kind, kind)?;
+            parameter(&mut self.kind, kind, text)?;
         } else if let Some(condition) = text.strip_prefix(b"if=") {
-            once(&mut self.condition, args.tail_value(condition)?)?;
+            parameter(&mut self.condition, args.tail_value(condition)?, text)?;
         } else if let Some(phase) = text.strip_prefix(b"phase=") {
             let phase = match phase {
                 b"request" => Phase::Request,
@@ -283,12 +283,17 @@ impl Parameters {
                     ));
                 }
             };
-            once(&mut self.phase, phase)?;
+            parameter(&mut self.phase, phase, text)?;
         } else {
             return Ok(false);
         }
         Ok(true)
     }
+}
+
+/// As [`once`], for a part of a line.
+fn parameter<T>(slot: &mut Option<T>, value: T, text: &[u8]) -> Result<(), ConfError> {
+    once(slot, value).map_err(|_| ConfError::invalid(text, "a line takes it once"))
 }
 
 /// Reads `key value [parameters]`.

@@ -36,6 +36,8 @@ pub struct LocationSettings {
     pub sessions: Vec<Settings>,
     /// The request headers that only this module may set.
     pub owned: Vec<HeaderName>,
+    /// The response headers that drive a session here.
+    pub control: Vec<HeaderName>,
     /// Some session is used here.
     pub is_on: bool,
 }
@@ -62,6 +64,11 @@ impl LocationSettings {
         }
         Ok(LocationSettings {
             owned: sessions.iter().flat_map(Settings::owned).collect(),
+            control: sessions
+                .iter()
+                .filter_map(|settings| settings.control.as_ref())
+                .flat_map(|names| names.all().map(Clone::clone))
+                .collect(),
             is_on: sessions.iter().any(|settings| settings.action.is_on()),
             sessions,
         })

@@ -28,6 +28,41 @@ pub fn remove(request: Request<'_>, name: &[u8], mut doomed: impl FnMut(&[u8]) -
     }
 }
 
+/// The headers that nginx would send now.
+pub fn all<'r>(request: Request<'r>) -> impl Iterator<Item = &'r ngx_table_elt_t> + Clone {
+    // SAFETY: as above; elements of the list stay where they are.
+    unsafe { elements(&request.raw().headers_out.headers).map(|header| &*header) }
+        .filter(|header| header.hash != 0)
+}
+
+/// Removes every header for whose name and value `doomed` says yes.
+pub fn remove_if(request: Request<'_>, mut doomed: impl FnMut(&[u8], &[u8]) -> bool) {
+    for header in headers(request) {
+        // SAFETY: as in `remove`.
+        unsafe {
+            if doomed((*header).key.as_bytes(), (*header).value.as_bytes()) {
+                (*header).hash = 0;
+            }
+        }
+    }
+}
+
+/// Removes every trailer for whose name `doomed` says yes.
+pub fn remove_trailers(request: Request<'_>, mut doomed: impl FnMut(&[u8]) -> bool) {
+    // SAFETY: the list is the live response's; it is zeroed while there are no trailers.
+    unsafe {
+        let trailers = &raw const (*request.as_ptr()).headers_out.trailers;
+        if (*trailers).part.nelts == 0 {
+            return;
+        }
+        for trailer in elements(trailers) {
+            if doomed((*trailer).key.as_bytes()) {
+                (*trailer).hash = 0;
+            }
+        }
+    }
+}
+
 /// Whether a header of that name has a value for which `wanted` says yes.
 pub fn any(request: Request<'_>, name: &[u8], mut wanted: impl FnMut(&[u8]) -> bool) -> bool {
     // SAFETY: the elements are live.

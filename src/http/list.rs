@@ -7,7 +7,9 @@ use ngx::ffi::{ngx_list_t, ngx_table_elt_t};
 /// # Safety
 ///
 /// `list` is a live list of headers, and stays so while the elements are used.
-pub unsafe fn elements(list: *const ngx_list_t) -> impl Iterator<Item = *mut ngx_table_elt_t> {
+pub unsafe fn elements(
+    list: *const ngx_list_t,
+) -> impl Iterator<Item = *mut ngx_table_elt_t> + Clone {
     // SAFETY: by contract.
     let first = unsafe { &raw const (*list).part };
     core::iter::successors(Some(first), |part| {

@@ -4,8 +4,9 @@ use ngx::core::Status;
 use ngx::ffi::{NGX_HTTP_SERVICE_UNAVAILABLE, ngx_int_t};
 use session::{Logout, Session};
 
-use super::context::{Context, SessionStatus, Stage};
+use super::context::{Context, SessionStatus, Slot, Stage};
 use super::lookup::audience;
+use super::response::Due;
 use super::{save, settings, upstream, wait};
 use crate::conf::{Action, Create, LocationSettings, OnError, Rules, Settings, Unset};
 use crate::http::{Request, Value};
@@ -60,39 +61,41 @@ fn run_session(request: Request<'_>, settings: &'static Settings) {
     let Some(context) = Context::of(request) else {
         return;
     };
+    let due = begin(request, context, settings);
+    save::carry_out(request, context, settings, due);
+}
+
+/// Changes the session in memory as the location asks, unless it is done, and says what is due then.
+pub fn begin(request: Request<'_>, context: &mut Context, settings: &'static Settings) -> Due {
     let works = context.works(request, settings.profile);
     let slot = context.slot_mut(settings.profile);
     if slot.stage != Stage::LookedUp || !works {
-        return;
+        return Due::Nothing;
     }
     slot.stage = Stage::Done;
     match settings.action {
-        Action::Off => {}
+        Action::Off => Due::Nothing,
         Action::Open | Action::Start => {
             change(request, context, settings);
-            save::start(request, context, settings);
+            Due::Refresh
         }
-        Action::Logout => logout(request, context, settings),
-        Action::Destroy => save::destroy(request, settings),
+        Action::Logout => logout(slot),
+        Action::Destroy => Due::End,
     }
 }
 
-fn logout(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
-    let slot = context.slot_mut(settings.profile);
-    let Some(session) = slot
-        .session
-        .as_mut()
-        .filter(|session| session.has_audience())
-    else {
-        return;
-    };
-    if slot.carrier.only_reads() {
+/// Takes the current audience out of the session, in memory.
+pub fn logout(slot: &mut Slot) -> Due {
+    let only_reads = slot.is_only_read();
+    let session = slot.session.as_mut();
+    match session.filter(|session| session.has_audience()) {
+        None => Due::Nothing,
         // Without one audience it would be another session, which the client could not be given.
-        return save::destroy(request, settings);
-    }
-    match session.logout() {
-        Logout::Last => save::destroy(request, settings),
-        Logout::Others => save::start(request, context, settings),
+        Some(_) if only_reads => Due::End,
+        Some(session) => match session.logout() {
+            Logout::Last => Due::End,
+            Logout::Others => Due::Refresh,
+        },
     }
 }
 
@@ -125,6 +128,13 @@ fn change(request: Request<'_>, context: &mut Context, settings: &Settings) {
             session.mark_dirty();
         }
     }
+    set_info(request, context, settings, rules);
+}
+
+/// Carries out the rules of a phase, in memory.
+pub fn apply(request: Request<'_>, context: &mut Context, settings: &Settings, rules: &Rules) {
+    unset(request, context, settings, rules);
+    set(request, context, settings, rules);
     set_info(request, context, settings, rules);
 }
 
@@ -199,7 +209,7 @@ fn holds(request: Request<'_>, condition: Option<Value>) -> bool {
 }
 
 /// The session, made in memory where there is none: it comes into being with the first thing that is stored.
-fn session_to_fill<'c>(
+pub fn session_to_fill<'c>(
     request: Request<'_>,
     context: &'c mut Context,
     settings: &Settings,

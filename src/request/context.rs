@@ -11,8 +11,8 @@ use super::hold::Held;
 use super::wait::Waiting;
 use crate::conf::{LocationSettings, Lookup, ProfileId, Settings};
 use crate::guard::guard_unit;
-use crate::http::Request;
 use crate::http::headers_in::{HeaderName, Snapshot};
+use crate::http::{Request, Upstream};
 
 /// What the look-up found, and what `$session_status` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +119,8 @@ pub struct Context {
     pub outage_answered: bool,
     /// The sessions that any location of the request has used.
     pub slots: SmallVec<[Slot; 1]>,
+    /// The upstream whose answer has had its say.
+    pub obeyed: Option<Upstream>,
     pub waiting: Option<Waiting>,
     pub held: Option<Held>,
 }
@@ -142,6 +144,8 @@ pub struct Slot {
     pub refused_cookie: bool,
     /// The request's remember cookie was refused and is to be expired.
     pub refused_remember: bool,
+    /// What a control header said of `session_remember`.
+    pub remember: Option<bool>,
     pub due: Vec<DueHeader>,
 }
 
@@ -158,6 +162,7 @@ impl Slot {
             ended: false,
             refused_cookie: false,
             refused_remember: false,
+            remember: None,
             due: Vec::new(),
         }
     }
@@ -209,6 +214,7 @@ impl Context {
             refused: false,
             outage_answered: false,
             slots: SmallVec::new(),
+            obeyed: None,
             waiting: None,
             held: None,
         }

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::content::outage_ends;
 use super::context::{Context, DueHeader, SET_COOKIE, SessionStatus, Sight, Slot};
 use super::upstream::property_text;
-use super::{content, hold, save, settings, wait};
+use super::{control, hold, response, save, settings, wait};
 use crate::conf::Settings;
 use crate::event::next_turn;
 use crate::guard::{guard, guard_request};
@@ -46,6 +46,8 @@ unsafe extern "C" fn on_body(r: *mut ngx_http_request_t, chain: *mut ngx_chain_t
     guard(ngx::ffi::NGX_ERROR as ngx_int_t, || {
         // SAFETY: as above.
         let request = unsafe { Request::new(r) };
+        // Trailers come when the body is complete.
+        control::strip_trailers(request, settings(request), chain);
         match Context::of(request).filter(|_| request.is_main()) {
             Some(context) if context.held.is_some() => hold::body(request, context, chain),
             _ => next_body(request, chain),
@@ -67,17 +69,21 @@ pub fn next_body(request: Request<'_>, chain: *mut ngx_chain_t) -> ngx_int_t {
 
 fn header(request: Request<'_>) -> ngx_int_t {
     if !request.is_main() {
+        response::subrequest(request);
         return next_header(request);
     }
+    let location = settings(request);
     let Some(context) = Context::of(request) else {
+        control::strip(request, location);
         return next_header(request);
     };
+    let brought = response::take(request, context, location);
     if context.held.is_some() {
         if hold::again(request, context) {
             return NGX_AGAIN as ngx_int_t;
         }
     } else {
-        due(request, context);
+        response::run(request, context, &brought);
         fail_later(request);
     }
     let Some(context) = Context::of(request) else {
@@ -101,22 +107,6 @@ fn fail_later(request: Request<'_>) {
     });
     if ends {
         wait::run(request, |_| next_turn());
-    }
-}
-
-/// What the earlier phases did not come to. A location that `return` answers skips them; a refused request has no
-/// right to change its session, but a user who was just remembered stays so.
-fn due(request: Request<'_>, context: &mut Context) {
-    let location = settings(request);
-    if !context.left_rewrite && !context.refused {
-        return content::run(request, location);
-    }
-    for settings in location.active() {
-        let was_remembered = context.works(request, settings.profile)
-            && context.slot_mut(settings.profile).found == SessionStatus::Remembered;
-        if was_remembered && !settings.action.ends() {
-            save::unsaved(request, context, settings);
-        }
     }
 }
 

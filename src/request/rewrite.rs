@@ -9,7 +9,7 @@ use ngx::ffi::{NGX_HTTP_SERVICE_UNAVAILABLE, ngx_int_t};
 
 use super::content::outage_ends;
 use super::context::{Context, SessionStatus, Sight, Stage};
-use super::{lookup, settings, wait};
+use super::{lookup, response, settings, wait};
 use crate::conf::{LocationSettings, Settings};
 use crate::http::Request;
 use crate::http::headers_in::Edit;
@@ -19,6 +19,9 @@ pub fn handle(request: Request<'_>) -> Status {
     let settings = settings(request);
     if !settings.owned.is_empty() && clear_owned_headers(request, settings).is_err() {
         return Status::NGX_ERROR;
+    }
+    if leaves_unfinished(request) {
+        return Status::NGX_DONE;
     }
     if !settings.is_on {
         put_out_of_sight(request, settings);
@@ -42,6 +45,21 @@ pub fn handle(request: Request<'_>) -> Status {
         return Status(NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t);
     }
     Status::NGX_DECLINED
+}
+
+/// Where an upstream's answer led here, what it asked of the sessions is done first. `true`: that has to wait.
+fn leaves_unfinished(request: Request<'_>) -> bool {
+    if !request.is_main() {
+        return false;
+    }
+    if let Some(context) = Context::of(request).filter(|context| context.waiting.is_none()) {
+        response::leave(request, context);
+    }
+    let Some(context) = Context::of(request).filter(|context| context.waiting.is_some()) else {
+        return false;
+    };
+    wait::suspend(request, context);
+    true
 }
 
 /// The rewrite phase is over: neither `return` nor `rewrite` answered the request.

@@ -11,19 +11,71 @@ use session::{
 
 use super::context::{Context, DueHeader, SessionStatus};
 use super::lookup::{self, stretch, with_binding};
+use super::response::Due;
 use super::store::{self, RecordName};
 use super::wait::{self, Waiter};
 use super::{random_bytes, renewals};
 use crate::conf::{Action, Backend, Lookup, Remember, Settings, Work};
 use crate::http::Request;
 
-/// Saves, renews or touches the session, whichever is due. What has to wait is left in `context.waiting`.
-pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
-    let slot = context.slot_mut(settings.profile);
-    if slot.is_only_read() {
-        return drop_changes(request, context, settings);
+/// Does what is due for a session. What has to wait is left in `context.waiting`.
+pub fn carry_out(
+    request: Request<'_>,
+    context: &mut Context,
+    settings: &'static Settings,
+    due: Due,
+) {
+    match due {
+        Due::Nothing => {}
+        Due::End => destroy(request, settings),
+        _ if context.slot_mut(settings.profile).is_only_read() => {
+            drop_changes(request, context, settings);
+        }
+        Due::Refresh => start(request, context, settings),
+        Due::Touch if !is_changed(context, settings) => touch(request, context, settings),
+        Due::Touch | Due::Changes => changes(request, context, settings),
     }
-    let Some(session) = slot.session.as_ref() else {
+}
+
+fn is_changed(context: &Context, settings: &Settings) -> bool {
+    let session = context
+        .slot(settings.profile)
+        .and_then(|slot| slot.session.as_ref());
+    session.is_some_and(|session| session.is_dirty() || session.is_info_dirty())
+}
+
+/// A link must not plant a session, nor may what the client does not get replace what it has.
+fn drop_changes(request: Request<'_>, context: &Context, settings: &'static Settings) {
+    if is_changed(context, settings) {
+        let slot = context.slot(settings.profile);
+        let place = slot.map(|slot| slot.carrier.written()).unwrap_or_default();
+        request_log!(
+            INFO,
+            request,
+            "a session found by \"{place}\" is only read: what changed in it is dropped"
+        );
+        wait::run(request, |waiter| revert(waiter, settings));
+    }
+}
+
+/// Saves what has changed, be it the info alone.
+fn changes(request: Request<'_>, context: &Context, settings: &'static Settings) {
+    let session = context
+        .slot(settings.profile)
+        .and_then(|slot| slot.session.as_ref());
+    let Some(session) = session.filter(|_| is_changed(context, settings)) else {
+        return;
+    };
+    if session.is_dirty() || settings.policy.place == Place::Cookie {
+        wait::run(request, |waiter| save(waiter, settings));
+    } else {
+        wait::run(request, |waiter| save_info(waiter, settings));
+    }
+}
+
+/// Saves, renews or touches the session, whichever is due. What has to wait is left in `context.waiting`.
+fn start(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
+    let Some(session) = context.slot_mut(settings.profile).session.as_ref() else {
         return;
     };
     let policy = &settings.policy;
@@ -43,23 +95,6 @@ pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Set
         _ if session.is_info_dirty() => wait::run(request, |waiter| save_info(waiter, settings)),
         Refresh::Touch => touch(request, context, settings),
         Refresh::Nothing | Refresh::Renew => {}
-    }
-}
-
-/// A link must not plant a session, nor may what the client does not get replace what it has.
-fn drop_changes(request: Request<'_>, context: &Context, settings: &'static Settings) {
-    let Some(slot) = context.slot(settings.profile) else {
-        return;
-    };
-    let has_changes = |session: &Session| session.is_dirty() || session.is_info_dirty();
-    if slot.session.as_ref().is_some_and(has_changes) {
-        let place = slot.carrier.written();
-        request_log!(
-            INFO,
-            request,
-            "a session found by \"{place}\" is only read: what changed in it is dropped"
-        );
-        wait::run(request, |waiter| revert(waiter, settings));
     }
 }
 
@@ -156,10 +191,10 @@ async fn make(waiter: Waiter, settings: &'static Settings) -> Option<Result<Made
     let (request, context) = (waiter.request(), waiter.context());
     let policy = &settings.policy;
     let slot = context.slot_mut(settings.profile);
+    let by_cookie = slot.is_by_cookie();
     let session = slot.session.as_mut()?;
     let is_new = session.id().is_none() && session.state() == State::New;
-    let by_cookie = *slot.carrier == Lookup::Cookie;
-    let remember = by_cookie && decide_remember(request, session, settings);
+    let remember = by_cookie && decide_remember(request, session, settings, slot.remember);
     let id = SessionId::from_random(random_bytes());
     let sealed = with_binding(request, settings, |binding| match by_cookie {
         true => session.seal(policy, id, binding, request.now()),
@@ -224,9 +259,18 @@ async fn write(waiter: Waiter, backend: &Backend, sealed: &Sealed) -> Result<(),
 }
 
 /// Whether the save makes a remember token too. An explicit wish of the user's is noted in the session.
-fn decide_remember(request: Request<'_>, session: &mut Session, settings: &Settings) -> bool {
+fn decide_remember(
+    request: Request<'_>,
+    session: &mut Session,
+    settings: &Settings,
+    wish: Option<bool>,
+) -> bool {
     if settings.action.ends() {
         return session.has_remember_token();
+    }
+    if let Some(wish) = wish {
+        session.set_forget(!wish);
+        return wish;
     }
     match &settings.remember {
         Remember::Off => false,
@@ -410,7 +454,7 @@ fn attributes<'s>(request: Request<'_>, settings: &'s Settings) -> &'s str {
 }
 
 /// Ends the whole session and its remember cookie.
-pub fn destroy(request: Request<'_>, settings: &'static Settings) {
+fn destroy(request: Request<'_>, settings: &'static Settings) {
     wait::run(request, |waiter| end(waiter, settings));
 }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use serde_json::json;
 use session::{
-    Bind, Binding, CookieName, Ikm, KeyRing, KeySource, Kind, Place, Policy, Record, Safety,
-    Sealed, Session, SessionId, Timeouts,
+    Bind, Binding, CookieName, Ikm, Jar, KeyRing, KeySource, Kind, Origin, Place, Policy, Record,
+    Safety, Sealed, Session, SessionId, Timeouts,
 };
 
 const NOW: u64 = 1_700_000_000;
@@ -118,5 +118,64 @@ fn sessions(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, sessions);
+/// What a location with a jar of five cookies pays when the upstream sets none, and when it sets one that is there.
+fn jars(c: &mut Criterion) {
+    let origin = Origin {
+        host: "www.app.test",
+        path: "/accounts/profile/?next=1",
+        secure: true,
+    };
+    let mut jar = Jar::default();
+    for line in [
+        "sessionid=abcdefghijklmnopqrstuvwxyz012345; Path=/; Secure; HttpOnly; Max-Age=1209600",
+        "csrftoken=abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVW; Path=/; SameSite=Lax",
+        "lang=de; Domain=app.test; Path=/",
+        "seen=1,2,3; Path=/accounts",
+        "theme=dark",
+    ] {
+        jar.store(line.as_bytes(), &origin, NOW);
+    }
+    let mut session = Session::new("default", None);
+    let stored = &jar.to_json();
+    session.set_stored_jar(Some(stored.clone()));
+    c.bench_function("jar/read", |b| {
+        b.iter(|| Jar::from_json(black_box(stored)).unwrap())
+    });
+    c.bench_function("jar/send", |b| {
+        b.iter(|| black_box(&jar).cookies_for(&origin, NOW).header())
+    });
+    let p = policy(Place::Cookie);
+    for number in 0..5 {
+        session.set(
+            &format!("key-{number}"),
+            json!("abcdefghijklmnopqrstuvwxyz"),
+        );
+    }
+    let id = SessionId::from_random([7; 32]);
+    let line = line(&session.seal(&p, id, &UNBOUND, NOW).unwrap());
+    c.bench_function("jar/open the session only", |b| {
+        b.iter(|| open(&p, black_box(line.as_bytes()), None))
+    });
+    c.bench_function("jar/open the session, read, send", |b| {
+        b.iter(|| {
+            let session = open(&p, black_box(line.as_bytes()), None);
+            session.jar().unwrap().cookies_for(&origin, NOW).header()
+        })
+    });
+    let store = |line: &'static [u8]| {
+        move || {
+            let mut jar = Jar::from_json(black_box(stored)).unwrap();
+            jar.store(line, &origin, NOW);
+            assert!(!jar.changed());
+        }
+    };
+    c.bench_function("jar/read, store the same", |b| {
+        b.iter(store(b"lang=de; Domain=app.test; Path=/"))
+    });
+    c.bench_function("jar/read, store the same for the host", |b| {
+        b.iter(store(b"theme=dark"))
+    });
+}
+
+criterion_group!(benches, sessions, jars);
 criterion_main!(benches);

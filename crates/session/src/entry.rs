@@ -9,6 +9,10 @@ use crate::payload::MAX_DEPTH;
 use crate::policy::Place;
 use crate::wiped::Wiped;
 
+mod changes;
+
+use changes::Names;
+
 /// Levels of objects and lists that data may have when it is read: the parser stops at the 128th, and the data is within two.
 const MAX_DEPTH_READ: usize = 125;
 
@@ -22,6 +26,7 @@ pub(crate) struct Entry {
     /// Data that is no object, as a foreign program may have left it for its own audience; kept as it is.
     pub foreign: Option<Text>,
     origin: Origin,
+    before: Names,
 }
 
 /// What the text of an entry's data holds.
@@ -163,6 +168,7 @@ impl<'a> Reader<'a> {
         if elements == 0 {
             return Err(malformed());
         }
+        entry.keep();
         Ok(entry)
     }
 

@@ -16,6 +16,7 @@ mod cookie;
 mod date;
 mod line;
 mod place;
+mod text;
 
 use std::fmt;
 
@@ -146,6 +147,9 @@ pub struct Jar {
     evicted: usize,
 }
 
+/// The cookies of a jar that go with a request, see [`Jar::cookies_for`].
+pub struct Sent<'a>(Vec<&'a Cookie>);
+
 #[derive(Clone)]
 struct Slot {
     cookie: Cookie,
@@ -165,6 +169,16 @@ impl Jar {
             Value::Null => Vec::new(),
             _ => return Err(JarError::List),
         };
+        Ok(Self::of(cookies))
+    }
+
+    /// The jar in the text of an object with a session's data. None when it is not as [`Self::to_json`] gives it:
+    /// [`Self::from_json`] says why then.
+    pub(crate) fn in_object(object: &[u8]) -> Option<Self> {
+        text::jar_in(object)
+    }
+
+    fn of(cookies: Vec<Cookie>) -> Self {
         let unset = |cookie| Slot {
             cookie,
             is_set: false,
@@ -174,7 +188,7 @@ impl Jar {
             ..Self::default()
         };
         jar.slots.sort_by_key(|slot| slot.cookie.created);
-        Ok(jar)
+        jar
     }
 
     /// The jar with limits other than the default ones. They count when a cookie is set.
@@ -214,6 +228,16 @@ impl Jar {
         self.is_changed
     }
 
+    /// The jar was saved: it is now as if it had been read from what [`Self::to_json`] gave.
+    pub fn committed(&mut self) {
+        self.is_changed = false;
+        self.evicted = 0;
+        self.ended.clear();
+        for slot in &mut self.slots {
+            slot.is_set = false;
+        }
+    }
+
     /// How many cookies went for lack of room since the jar was read.
     #[must_use]
     pub fn evicted(&self) -> usize {
@@ -237,10 +261,12 @@ impl Jar {
         }
     }
 
-    /// The value of the Cookie header for a request, none without cookies for it: those of longer paths first, then the older
-    /// ones (RFC 6265bis, 5.8.3). `now` in Unix seconds.
+    /// The cookies for a request: those of longer paths first, then the older ones (RFC 6265bis, 5.8.3). `now` in Unix seconds.
     #[must_use]
-    pub fn header(&self, request: &Origin<'_>, now: u64) -> Option<String> {
+    pub fn cookies_for(&self, request: &Origin<'_>, now: u64) -> Sent<'_> {
+        if self.slots.is_empty() {
+            return Sent(Vec::new());
+        }
         let host = Host::of(request.host);
         let path = match place::without_query(request.path) {
             "" => "/",
@@ -253,12 +279,13 @@ impl Jar {
             .filter(|cookie| !cookie.is_expired(now) && cookie.is_for(&host, path, request.secure))
             .collect();
         cookies.sort_by_key(|cookie| std::cmp::Reverse(cookie.place.path.len()));
-        let mut header = String::new();
-        for cookie in &cookies {
-            let delimiter = if header.is_empty() { "" } else { "; " };
-            header.extend([delimiter, &cookie.name, "=", &cookie.value]);
-        }
-        (!cookies.is_empty()).then_some(header)
+        Sent(cookies)
+    }
+
+    /// The value of the Cookie header for a request, none without cookies for it. `now` in Unix seconds.
+    #[must_use]
+    pub fn header(&self, request: &Origin<'_>, now: u64) -> Option<String> {
+        self.cookies_for(request, now).header()
     }
 
     /// Does again what was done to `newer` since it was read, and nothing else: what another request did to this jar meanwhile
@@ -275,6 +302,16 @@ impl Jar {
         if is_changed {
             self.make_room(now);
         }
+    }
+
+    /// What a session holds meanwhile, with what was done to this jar since it was read: see [`Self::merge`]. What the session holds
+    /// counts as empty if it is no jar.
+    #[must_use]
+    pub fn rebased(&self, stored: Option<&Value>, now: u64) -> Self {
+        let stored = stored.and_then(|json| Self::from_json(json).ok());
+        let mut jar = stored.unwrap_or_default().with_limits(self.limits);
+        jar.merge(self, now);
+        jar
     }
 
     fn admit(&self, line: &[u8], origin: &Origin<'_>, now: u64) -> Result<Cookie, Reason> {
@@ -340,6 +377,48 @@ impl Jar {
             size -= gone.cookie.size();
             self.evicted += 1;
         }
+    }
+}
+
+impl Sent<'_> {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Their names, to take a client's cookies that are called the same out of the request. A name can be there more than once.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|cookie| cookie.name.as_str())
+    }
+
+    /// Whether one of them is called that.
+    #[must_use]
+    pub fn has_name(&self, name: &[u8]) -> bool {
+        self.names().any(|other| other.as_bytes() == name)
+    }
+
+    /// The value of a Cookie header with them, none if there are none.
+    #[must_use]
+    pub fn header(&self) -> Option<String> {
+        if self.is_empty() {
+            return None;
+        }
+        let size = |cookie: &&Cookie| cookie.name.len() + cookie.value.len() + "=; ".len();
+        let mut header = String::with_capacity(self.0.iter().map(size).sum());
+        for cookie in &self.0 {
+            let delimiter = if header.is_empty() { "" } else { "; " };
+            header.extend([delimiter, &cookie.name, "=", &cookie.value]);
+        }
+        Some(header)
+    }
+}
+
+impl fmt::Debug for Sent<'_> {
+    /// Prints names only: the values may be tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sent")?;
+        f.debug_list().entries(self.names()).finish()
     }
 }
 

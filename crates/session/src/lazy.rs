@@ -1,5 +1,6 @@
-//! A JSON object that stays text until somebody reads it, and keeps that text until somebody changes it.
+//! A JSON object that stays text until somebody reads it, and is written as that text until somebody changes it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::OnceLock;
@@ -12,33 +13,68 @@ use crate::wiped::Wiped;
 /// What a map is made of the object that a text is.
 pub(crate) type Reading = fn(Map<String, Value>) -> Map<String, Value>;
 
-/// The map. Reading it parses the text, changing it forgets the text.
+/// The map. Reading it parses the text. The first change keeps what there was before: that costs nothing where it is text.
 #[derive(Default)]
 pub(crate) struct LazyMap {
+    /// What it came as.
     text: Option<(Text, Reading)>,
     // Not the cell without a lock: a session can be shared between threads.
     map: OnceLock<Map<String, Value>>,
+    is_changed: bool,
+    /// What was there before a change, if it did not come as text.
+    before: Option<Map<String, Value>>,
 }
 
 impl LazyMap {
     pub fn new(text: Text, reading: Reading) -> Self {
         Self {
             text: Some((text, reading)),
-            map: OnceLock::new(),
+            ..Self::default()
         }
     }
 
     /// The text it came as; none when it did not, or may have been changed.
     pub fn text(&self) -> Option<&Text> {
-        self.text.as_ref().map(|(text, _)| text)
+        self.text
+            .as_ref()
+            .filter(|_| !self.is_changed)
+            .map(|(text, _)| text)
+    }
+
+    /// The text it came as, as long as nobody has had it parsed.
+    pub fn unread_text(&self) -> Option<&Text> {
+        self.text().filter(|_| self.map.get().is_none())
+    }
+
+    /// Whether it may be another than [`Self::before`].
+    pub fn is_changed(&self) -> bool {
+        self.is_changed
+    }
+
+    /// What it was when it was read or last kept.
+    pub fn before(&self) -> Cow<'_, Map<String, Value>> {
+        match (&self.text, &self.before) {
+            _ if !self.is_changed => Cow::Borrowed(self),
+            (Some((text, reading)), _) => Cow::Owned(reading(text.parse())),
+            (None, Some(before)) => Cow::Borrowed(before),
+            (None, None) => Cow::Owned(Map::new()),
+        }
+    }
+
+    /// What it is now is what a later change starts from.
+    pub fn keep(&mut self) {
+        if std::mem::take(&mut self.is_changed) {
+            self.text = None;
+            self.before = None;
+        }
     }
 }
 
 impl From<Map<String, Value>> for LazyMap {
     fn from(map: Map<String, Value>) -> Self {
         Self {
-            text: None,
             map: map.into(),
+            ..Self::default()
         }
     }
 }
@@ -57,8 +93,12 @@ impl Deref for LazyMap {
 impl DerefMut for LazyMap {
     fn deref_mut(&mut self) -> &mut Self::Target {
         let _ = &**self;
-        self.text = None;
-        self.map.get_mut().expect("it was read two lines before")
+        let map = self.map.get_mut().expect("it was read a line before");
+        if !std::mem::replace(&mut self.is_changed, true) && self.text.is_none() && !map.is_empty()
+        {
+            self.before = Some(map.clone());
+        }
+        map
     }
 }
 
@@ -208,6 +248,31 @@ mod tests {
         fn shared<T: Send + Sync + std::panic::RefUnwindSafe>() {}
         shared::<crate::Session>();
         shared::<crate::Token>();
+    }
+
+    #[test]
+    fn what_was_there_before_is_known_until_it_is_kept() {
+        let read = LazyMap::new(Text::new(br#"{"a":1}"#), |map| map);
+        let made = LazyMap::from(Map::from_iter([("a".to_owned(), Value::from(1))]));
+        for mut map in [read, made] {
+            assert!(!map.is_changed());
+            assert_eq!(map.before().as_ref(), &*map);
+            map.insert("a".into(), 2.into());
+            map.insert("b".into(), 3.into());
+            assert!(map.is_changed());
+            assert_eq!(
+                (map.before()["a"].clone(), map.before().len()),
+                (1.into(), 1)
+            );
+            map.keep();
+            assert!(!map.is_changed() && map.text().is_none());
+            assert_eq!(map.before().as_ref(), &*map);
+            map.remove("b");
+            assert_eq!(map.before()["b"], 3);
+        }
+        let mut empty = LazyMap::default();
+        empty.insert("a".into(), 1.into());
+        assert!(empty.before().is_empty());
     }
 
     #[test]

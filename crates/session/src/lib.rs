@@ -50,6 +50,6 @@ pub use policy::{CookieName, CookieNameError, Kind, Place, Policy, Renew, Timeou
 pub use query::{arguments, hide_arguments, hide_arguments_in_uri};
 pub use record::{Record, RecordError, file_record_name, record_name};
 pub use refusal::{ContentError, FormatError, Refusal};
-pub use session::{Logout, RecordWrite, Refresh, SaveError, Sealed, Session, State};
+pub use session::{Logout, Rebased, RecordWrite, Refresh, SaveError, Sealed, Session, State};
 pub use token::Token;
 pub use ttl::{MAX_AGE_LIMIT, Remaining};

@@ -21,8 +21,10 @@ use crate::{base64url, header};
 mod audience;
 mod data;
 mod path;
+mod rebase;
 mod save;
 
+pub use rebase::Rebased;
 pub use save::{RecordWrite, SaveError, Sealed};
 
 /// What a session is to its user.
@@ -77,6 +79,8 @@ pub struct Session {
     entry: Entry,
     position: usize,
     others: Vec<Entry>,
+    /// What was among them and will not be stored again.
+    removed: Vec<Entry>,
     forget: bool,
     dirty: bool,
     info_dirty: bool,
@@ -97,6 +101,7 @@ impl Session {
             entry: Entry::new(audience, subject),
             position: 0,
             others: Vec::new(),
+            removed: Vec::new(),
             forget: false,
             dirty: false,
             info_dirty: false,
@@ -201,21 +206,19 @@ impl Session {
 
     /// Sets or removes the subject; true when that changed something.
     pub fn set_subject(&mut self, subject: Option<&str>) -> bool {
-        self.edit(|entry| replace(&mut entry.subject, subject.map(str::to_owned)))
+        self.edit(|entry| entry.set_subject(subject))
     }
 
     /// Renames the current audience, its info included; true when that changed something. What was kept under the new name
     /// is replaced.
     pub fn set_audience(&mut self, audience: &str) -> bool {
-        if !self.edit(|entry| replace(&mut entry.audience, Some(audience.to_owned()))) {
+        if !self.edit(|entry| entry.set_audience(Some(audience))) {
             return false;
         }
-        let before = self.others[..self.position]
-            .iter()
-            .filter(|other| other.is_of(audience))
-            .count();
-        self.position -= before;
-        self.others.retain(|other| !other.is_of(audience));
+        while let Some(at) = self.others.iter().position(|other| other.is_of(audience)) {
+            self.position -= usize::from(at < self.position);
+            self.removed.push(self.others.remove(at));
+        }
         true
     }
 
@@ -360,7 +363,8 @@ impl Session {
         if self.others.is_empty() {
             return Logout::Last;
         }
-        self.entry = Entry::new(self.audience(), None);
+        let empty = Entry::new(self.audience(), None);
+        self.removed.push(std::mem::replace(&mut self.entry, empty));
         self.logged_out = true;
         self.dirty = true;
         Logout::Others
@@ -449,12 +453,6 @@ fn distribute_info(entries: &mut [Entry], info: &Map<String, Value>) {
 fn record_key(token: Option<&StoredToken>, p: &Policy) -> Option<String> {
     let token = token.filter(|_| p.place == Place::Server)?;
     Some(token.header.id.storage_key(p.hash_storage_key))
-}
-
-fn replace<T: PartialEq>(slot: &mut T, value: T) -> bool {
-    let changed = *slot != value;
-    *slot = value;
-    changed
 }
 
 #[cfg(test)]

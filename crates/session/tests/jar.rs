@@ -791,3 +791,63 @@ fn values_are_not_printed() {
     let jar = jar_of("http://app.test/", &["sid=secret", "b=secret"]);
     assert_eq!(format!("{jar:?}"), r#"Jar["sid", "b"]"#);
 }
+
+#[test]
+fn what_goes_with_a_request_has_names() {
+    let mut jar = jar_of(
+        "https://www.app.test/a/",
+        &["a=1", "a=2; Path=/", "b=3; Path=/b"],
+    );
+    store(
+        &mut jar,
+        "https://www.app.test/",
+        "c=4; Domain=app.test; Secure",
+    );
+    let sent = jar.cookies_for(&origin("https://www.app.test/a/x"), NOW);
+    assert_eq!(sent.names().collect::<Vec<_>>(), ["a", "a", "c"]);
+    assert_eq!(sent.header().unwrap(), "a=1; a=2; c=4");
+    assert!(sent.has_name(b"a") && sent.has_name(b"c"));
+    for other in [&b"b"[..], b"", b"A", b"aa", b"a\xff"] {
+        assert!(!sent.has_name(other));
+    }
+    assert!(!sent.is_empty() && !format!("{sent:?}").contains('1'));
+
+    let none = jar.cookies_for(&origin("https://other.test/"), NOW);
+    assert!(none.is_empty() && none.header().is_none());
+    let none = Jar::default();
+    assert!(
+        none.cookies_for(&origin("https://app.test/"), NOW)
+            .is_empty()
+    );
+}
+
+#[test]
+fn after_a_save_changes_count_from_there() {
+    let url = "https://app.test/";
+    let mut own = reread(&jar_of(url, &["a=1", "b=1"])).with_limits(Limits {
+        max: 2,
+        ..Limits::default()
+    });
+    store(&mut own, url, "c=2");
+    store(&mut own, url, "b=; Max-Age=0");
+    assert_eq!((own.changed(), own.evicted()), (true, 1));
+    own.committed();
+    assert_eq!((own.changed(), own.evicted()), (false, 0));
+
+    let theirs = jar_of(url, &["b=3", "c=3"]).to_json();
+    let merged = own.rebased(Some(&theirs), NOW);
+    assert_eq!(
+        (merged.to_json(), merged.changed()),
+        (theirs.clone(), false)
+    );
+    store(&mut own, url, "c=4");
+    let mut merged = own.rebased(Some(&theirs), NOW);
+    assert_eq!(sent(&merged, url), "b=3; c=4");
+    assert!(merged.changed());
+    store(&mut merged, url, "d=5");
+    assert_eq!(sent(&merged, url), "c=4; d=5", "the limits are the same");
+
+    for no_jar in [None, Some(&json!("no jar"))] {
+        assert_eq!(sent(&own.rebased(no_jar, NOW), url), "c=4");
+    }
+}

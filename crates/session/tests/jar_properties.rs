@@ -1,12 +1,14 @@
 //! What holds for every jar and every Set-Cookie line.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::{NOW, UNBOUND, id, open_token, policy, record};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use session::jar::{Limits, Stored};
-use session::{Jar, Origin};
+use session::{Jar, Kind, Origin, Place, Session};
 
-const NOW: u64 = 1_700_000_000;
 const HOSTS: [&str; 6] = [
     "app.test",
     "www.app.test:8080",
@@ -208,6 +210,24 @@ proptest! {
         prop_assert_eq!(again.to_json(), jar.to_json());
         prop_assert_eq!(headers(&again), headers(&jar));
         prop_assert!(!again.changed());
+    }
+
+    #[test]
+    fn a_session_has_the_jar_that_it_keeps(steps in steps(), json in prop::option::of(stored()), server in any::<bool>()) {
+        let json = json.unwrap_or_else(|| jar_of(&steps).to_json());
+        let p = policy(if server { Place::Server } else { Place::Cookie });
+        let mut session = Session::new("default", None);
+        session.set("other", json.clone());
+        session.set_stored_jar(Some(json.clone()));
+        let read = |jar: Result<Jar, _>| jar.map(|jar| (jar.to_json(), jar.changed()));
+        let expected = read(Jar::from_json(&json));
+        prop_assert_eq!(read(session.jar()), expected.clone());
+        let sealed = session.seal_text(&p, id(1), &UNBOUND, NOW).unwrap();
+        let token = p.verify_text(Kind::Session, sealed.token_text().as_bytes(), &UNBOUND, NOW).unwrap();
+        let opened = open_token(token, &p, record(&sealed).as_ref(), "default").unwrap();
+        prop_assert_eq!(read(opened.jar()), expected.clone());
+        prop_assert!(opened.get("other").is_some());
+        prop_assert_eq!(read(opened.jar()), expected);
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! One cookie of a jar, and its form in the session.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::jar::line::{Line, is_control};
 use crate::jar::place::{self, Host};
+use crate::jar::text::Fields;
 use crate::jar::{JarError, Origin, Reason};
 
 const SECURE: u64 = 1;
@@ -117,24 +120,35 @@ impl Cookie {
             .and_then(|fields| fields.as_slice().try_into().ok())
             .ok_or(JarError::Cookie)?;
         let [name, value, domain, path, created, expires, flags] = fields;
-        let (name, value) = (text(name)?, text(value)?);
+        Self::from_fields(Fields(
+            text(name)?,
+            text(value)?,
+            text(domain)?,
+            text(path)?,
+            created.as_u64().ok_or(JarError::Cookie)?,
+            expires.as_i64().ok_or(JarError::Cookie)?,
+            flags.as_u64().ok_or(JarError::Cookie)?,
+        ))
+    }
+
+    pub fn from_fields(fields: Fields<'_>) -> Result<Self, JarError> {
+        let Fields(name, value, domain, path, created, expires, flags) = fields;
         if name.is_empty() || name.contains(['=', ';']) || value.contains(';') {
             return Err(JarError::Text);
         }
         if name.bytes().chain(value.bytes()).any(is_control) {
             return Err(JarError::Text);
         }
-        let flags = flags.as_u64().ok_or(JarError::Cookie)?;
         Ok(Self {
-            name: name.to_owned(),
-            value: value.to_owned(),
+            name: name.into_owned(),
+            value: value.into_owned(),
             place: Place {
-                domain: text(domain)?.to_owned(),
+                domain: domain.into_owned(),
                 host_only: flags & HOST_ONLY != 0,
-                path: text(path)?.to_owned(),
+                path: path.into_owned(),
             },
-            created: created.as_u64().ok_or(JarError::Cookie)?,
-            expires: u64::try_from(expires.as_i64().ok_or(JarError::Cookie)?).ok(),
+            created,
+            expires: u64::try_from(expires).ok(),
             secure: flags & SECURE != 0,
         })
     }
@@ -184,6 +198,6 @@ fn has_prefix(name: &str, prefix: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-fn text(value: &Value) -> Result<&str, JarError> {
-    value.as_str().ok_or(JarError::Cookie)
+fn text(value: &Value) -> Result<Cow<'_, str>, JarError> {
+    value.as_str().map(Cow::Borrowed).ok_or(JarError::Cookie)
 }

@@ -4,7 +4,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 use super::{Session, State, path};
-use crate::jar::{JAR_KEY, is_reserved};
+use crate::jar::{JAR_KEY, Jar, JarError, is_reserved};
 use crate::patch::MergePatch;
 
 impl Session {
@@ -54,7 +54,20 @@ impl Session {
         patch.changes(&self.entry.data) && self.edit(|entry| patch.apply(&mut entry.data))
     }
 
-    /// The jar among this audience's data, for [`Jar::from_json`](crate::Jar::from_json).
+    /// The jar of this audience, with the default limits. It is empty if there is none.
+    ///
+    /// # Errors
+    /// When what is kept as the jar is none.
+    pub fn jar(&self) -> Result<Jar, JarError> {
+        let unread = self.entry.data.unread_text();
+        if let Some(jar) = unread.and_then(|text| Jar::in_object(text.as_bytes())) {
+            return Ok(jar);
+        }
+        self.stored_jar()
+            .map_or_else(|| Ok(Jar::default()), Jar::from_json)
+    }
+
+    /// What is kept as the jar among this audience's data, in the form of [`Jar::to_json`].
     #[must_use]
     pub fn stored_jar(&self) -> Option<&Value> {
         self.entry.data.get(JAR_KEY)

@@ -269,6 +269,7 @@ impl Session {
         self.listed.clone_from(&sealed.listed);
         self.dirty = false;
         self.info_dirty = false;
+        self.keep();
         if self.logged_out {
             self.state = State::Ended;
             return;
@@ -278,6 +279,13 @@ impl Session {
         }
         self.state = State::Open;
         self.has_audience = true;
+    }
+
+    /// What the entries hold now is what is stored.
+    fn keep(&mut self) {
+        self.removed.clear();
+        self.others.iter_mut().for_each(Entry::keep);
+        self.entry.keep();
     }
 
     /// The write that brings changed info into the session's record, which keeps its id, payload and end. None with cookie
@@ -307,6 +315,8 @@ impl Session {
     /// The info write is done.
     pub fn info_committed(&mut self) {
         self.info_dirty = false;
+        self.entry.info.keep();
+        self.others.iter_mut().for_each(|other| other.info.keep());
     }
 
     fn info_write(

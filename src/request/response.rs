@@ -1,0 +1,171 @@
+//! Phase 5, the session's side of it: what a response asks of the sessions, and what is then due.
+//!
+//! Control headers come first, then the upstream's cookies, then the location's rules for the response; whatever they
+//! change is saved once, together with what a location that `return` answers has not come to yet.
+
+use super::content::{self, apply};
+use super::context::{Context, SessionStatus, Stage};
+use super::control::{self, AllOrders};
+use super::{save, settings};
+use crate::conf::{Action, LocationSettings, Settings};
+use crate::http::{Request, Upstream, headers_out};
+
+/// What is to be done for a session once it is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    Nothing,
+    /// The idling timeout begins anew.
+    Touch,
+    /// What has changed is to be saved.
+    Changes,
+    /// So it is, and the session renewed or touched if it is time.
+    Refresh,
+    /// The session ends.
+    End,
+}
+
+/// What a response brings for the sessions of its location.
+pub struct Brought {
+    orders: AllOrders,
+}
+
+/// Reads what the response brings, and takes out of it what is not the client's.
+pub fn take(request: Request<'_>, context: &mut Context, location: &LocationSettings) -> Brought {
+    let orders = match control::answer(request, location) {
+        Some(upstream) if context.obeyed != Some(upstream) => {
+            context.obeyed = Some(upstream);
+            control::read(request, location, upstream.headers(request))
+        }
+        // A handler such as that of a scripting module has made the response.
+        None if Upstream::of(request).is_none() => {
+            control::read(request, location, headers_out::all(request))
+        }
+        _ => AllOrders::new(),
+    };
+    control::strip(request, location);
+    Brought { orders }
+}
+
+/// Changes the sessions of the client's own request as its response says, and begins what is due. What has to wait is
+/// left in `context.waiting`.
+pub fn run(request: Request<'_>, context: &mut Context, brought: &Brought) {
+    let location = settings(request);
+    // A location that `return` answers has not come to its own directives yet.
+    let skipped = !context.left_rewrite && !context.refused;
+    let granted = !context.refused && (skipped || context.stage == Stage::Done);
+    for settings in location.active() {
+        let mut due = Due::Nothing;
+        if skipped {
+            due = content::begin(request, context, settings);
+        }
+        if granted {
+            due = due.max(change(request, context, settings, brought));
+        } else {
+            keep_remembered(request, context, settings);
+        }
+        save::carry_out(request, context, settings, due);
+    }
+    if skipped {
+        context.stage = Stage::Done;
+    }
+}
+
+/// A refused request has no right to change its session, but a user who was just remembered stays so.
+fn keep_remembered(request: Request<'_>, context: &Context, settings: &'static Settings) {
+    let was_remembered = context.works(request, settings.profile)
+        && context
+            .slot(settings.profile)
+            .is_some_and(|slot| slot.found == SessionStatus::Remembered);
+    if was_remembered && !settings.action.ends() {
+        save::unsaved(request, context, settings);
+    }
+}
+
+/// Makes the changes in memory.
+fn change(
+    request: Request<'_>,
+    context: &mut Context,
+    settings: &'static Settings,
+    brought: &Brought,
+) -> Due {
+    if !settings.action.stores() || !context.works(request, settings.profile) {
+        return Due::Nothing;
+    }
+    let orders = brought
+        .orders
+        .iter()
+        .find(|(profile, _)| *profile == settings.profile);
+    let due = orders.map_or(Due::Nothing, |(_, orders)| {
+        orders.obey(request, context, settings)
+    });
+    if due == Due::End {
+        return due;
+    }
+    apply(request, context, settings, &settings.on_response);
+    match due {
+        Due::Nothing => Due::Changes,
+        due => due,
+    }
+}
+
+/// The request leaves its location for another: what the upstream's answer asked of the sessions is done now, since
+/// nothing of that answer comes by the filters. What has to wait is left in `context.waiting`.
+pub fn leave(request: Request<'_>, context: &mut Context) {
+    let (Some(location), Some(upstream)) = (context.location, Upstream::of(request)) else {
+        return;
+    };
+    let is_due = upstream.led_elsewhere(request)
+        && context.obeyed != Some(upstream)
+        && context.stage == Stage::Done
+        && !context.refused;
+    if !is_due {
+        return;
+    }
+    context.obeyed = Some(upstream);
+    let brought = Brought {
+        orders: control::read(request, location, upstream.headers(request)),
+    };
+    for settings in location.active() {
+        let due = change(request, context, settings, &brought);
+        save::carry_out(request, context, settings, due);
+    }
+}
+
+/// The response of a subrequest changes the sessions in memory; the client's own request saves them.
+pub fn subrequest(request: Request<'_>) {
+    let location = settings(request);
+    if location.control.is_empty() {
+        return;
+    }
+    let orders = match control::answer(request, location) {
+        Some(upstream) if request.raw().background() == 0 => {
+            control::read(request, location, upstream.headers(request))
+        }
+        _ => AllOrders::new(),
+    };
+    control::strip(request, location);
+    let Some(context) = Context::of(request).filter(|_| !orders.is_empty()) else {
+        return;
+    };
+    if request.main().raw().header_sent() != 0 && context.held.is_none() {
+        request_log!(
+            WARN,
+            request,
+            "control headers of a subrequest came after the response had begun: they are not obeyed"
+        );
+        return;
+    }
+    for settings in location.active() {
+        let orders = orders
+            .iter()
+            .find(|(profile, _)| *profile == settings.profile);
+        if let Some((_, orders)) = orders.filter(|_| may_change(request, context, settings)) {
+            orders.obey(request, context, settings);
+        }
+    }
+}
+
+fn may_change(request: Request<'_>, context: &Context, settings: &Settings) -> bool {
+    matches!(settings.action, Action::Open | Action::Start)
+        && context.works(request, settings.profile)
+}
