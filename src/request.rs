@@ -15,6 +15,7 @@ mod context;
 mod control;
 mod filter;
 mod hold;
+mod jar;
 mod lookup;
 mod renewals;
 mod response;

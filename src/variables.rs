@@ -206,7 +206,7 @@ handler!(remember, |request, profile| {
         .map(|_| b"1".to_vec())
 });
 handler!(json, |request, profile| session(request, profile)
-    .and_then(|session| serde_json::to_vec(session.data()).ok()));
+    .map(|session| session.data_json().into_bytes()));
 
 unsafe extern "C" fn property<const PROPERTY: u8>(
     r: *mut ngx_http_request_t,

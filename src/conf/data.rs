@@ -293,7 +293,8 @@ impl Parameters {
 
 /// As [`once`], for a part of a line.
 fn parameter<T>(slot: &mut Option<T>, value: T, text: &[u8]) -> Result<(), ConfError> {
-    once(slot, value).map_err(|_| ConfError::invalid(text, "a line takes it once"))
+    once(slot, value)
+        .map_err(|_| ConfError::invalid(text, "it is a duplicate, a line takes it once"))
 }
 
 /// Reads `key value [parameters]`.

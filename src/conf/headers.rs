@@ -101,7 +101,8 @@ pub struct HeaderDirectives {
     pub request: Vec<Property>,
     pub response: Vec<Property>,
     pub cache_control: Option<bool>,
-    pub jar: Option<bool>,
+    /// `off`, or `$host` to know whose cookies they are.
+    pub jar: Option<Option<Value>>,
     pub jar_pass: Vec<&'static str>,
     pub jar_max: Option<usize>,
     pub jar_size: Option<usize>,
@@ -113,6 +114,8 @@ pub struct JarSettings {
     /// Cookies that go to the client all the same.
     pub pass: Vec<&'static str>,
     pub limits: Limits,
+    /// `$host`.
+    pub host: Value,
 }
 
 impl HeaderDirectives {
@@ -137,7 +140,8 @@ impl HeaderDirectives {
     /// The jar, where there is one.
     pub fn jar(&self) -> Option<JarSettings> {
         let default = Limits::default();
-        self.jar.filter(|on| *on).map(|_| JarSettings {
+        self.jar.flatten().map(|host| JarSettings {
+            host,
             pass: self.jar_pass.clone(),
             limits: Limits {
                 max: self.jar_max.unwrap_or(default.max),
@@ -220,7 +224,11 @@ fn properties(list: &mut Vec<Property>, args: &Arguments) -> Result<(), ConfErro
 }
 
 pub fn cookie_jar(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {
-    once(&mut level.headers.jar, args.flag()?)
+    let host = match args.flag()? {
+        true => Some(args.tail_value(b"$host")?),
+        false => None,
+    };
+    once(&mut level.headers.jar, host)
 }
 
 pub fn cookie_jar_pass(level: &mut Directives, args: &Arguments) -> Result<(), ConfError> {

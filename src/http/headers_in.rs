@@ -141,6 +141,8 @@ pub struct Edit<'a> {
     pub set: &'a [(&'a HeaderName, ngx_str_t)],
     /// Which cookies to take out of the Cookie headers.
     pub hide_cookie: Option<&'a Hide<'a>>,
+    /// Cookies to add after all others.
+    pub add_cookie: Option<&'a str>,
 }
 
 /// Out of memory; the request cannot go on, since a header that must not go upstream might.
@@ -151,19 +153,29 @@ pub struct OutOfMemory;
 impl Edit<'_> {
     /// Applies the edit. Nothing is allocated when nothing changes.
     pub fn apply(&self, request: Request<'_>) -> Result<(), OutOfMemory> {
-        if self.set.is_empty() && !headers(request).any(|h| self.changes(h)) {
+        if self.set.is_empty()
+            && self.add_cookie.is_none()
+            && !headers(request).any(|h| self.changes(h))
+        {
             return Ok(());
         }
         let list = NewList::create(request)?;
+        let mut last_cookie = ptr::null_mut();
         for header in headers(request) {
-            self.copy(request, &list, header)?;
+            let copy = self.copy(request, &list, header)?;
+            if is_cookie(header) && !copy.is_null() {
+                last_cookie = copy;
+            }
+        }
+        if let Some(cookies) = self.add_cookie {
+            add_cookies(request, &list, last_cookie, cookies)?;
         }
         for &(name, value) in self.set {
-            list.push(new_header(name, value, request)?)?;
+            list.push(new_header(&name.text, &name.lowcase, value, request)?)?;
         }
         list.install(request);
         self.fix_known_headers(request)?;
-        if self.hide_cookie.is_some() {
+        if self.hide_cookie.is_some() || self.add_cookie.is_some() {
             link_cookies(request)?;
         }
         Ok(())
@@ -198,15 +210,15 @@ impl Edit<'_> {
         request: Request<'_>,
         list: &NewList,
         header: &ngx_table_elt_t,
-    ) -> Result<(), OutOfMemory> {
+    ) -> Result<*mut ngx_table_elt_t, OutOfMemory> {
         if self.removes(header) {
-            return Ok(());
+            return Ok(ptr::null_mut());
         }
         let mut copy = *header;
         if let Some(hide) = self.hide_cookie.filter(|_| is_cookie(header)) {
             match hide_cookies(header.value.as_bytes(), hide) {
                 Hidden::Unchanged => {}
-                Hidden::Empty => return Ok(()),
+                Hidden::Empty => return Ok(ptr::null_mut()),
                 Hidden::Line(line) => copy.value = request.store(&line).ok_or(OutOfMemory)?,
             }
         }
@@ -235,17 +247,38 @@ fn headers(request: Request<'_>) -> impl Iterator<Item = &ngx_table_elt_t> {
     unsafe { elements(&request.raw().headers_in.headers).map(|header| &*header) }
 }
 
+/// Puts cookies behind those of the last Cookie header, or into one of their own.
+fn add_cookies(
+    request: Request<'_>,
+    list: &NewList,
+    last: *mut ngx_table_elt_t,
+    cookies: &str,
+) -> Result<(), OutOfMemory> {
+    // SAFETY: an element of the new list, or null.
+    let Some(last) = (unsafe { last.as_mut() }) else {
+        let value = request.store(cookies.as_bytes()).ok_or(OutOfMemory)?;
+        return list
+            .push(new_header(b"Cookie", b"cookie", value, request)?)
+            .map(drop);
+    };
+    let line = [last.value.as_bytes(), b"; ", cookies.as_bytes()].concat();
+    last.value = request.store(&line).ok_or(OutOfMemory)?;
+    Ok(())
+}
+
+/// A header for the list. Its name lives as long as the configuration.
 fn new_header(
-    name: &HeaderName,
+    name: &[u8],
+    lowcase: &[u8],
     value: ngx_str_t,
     request: Request<'_>,
 ) -> Result<ngx_table_elt_t, OutOfMemory> {
-    let lowcase = request.store(&name.lowcase).ok_or(OutOfMemory)?;
+    let lowcase = request.store(lowcase).ok_or(OutOfMemory)?;
     // SAFETY: all-zero is valid for the structure, and newer versions need `next` to be null.
     let mut header: ngx_table_elt_t = unsafe { core::mem::zeroed() };
     header.key = ngx_str_t {
-        len: name.text.len(),
-        data: name.text.as_ptr().cast_mut(),
+        len: name.len(),
+        data: name.as_ptr().cast_mut(),
     };
     header.value = value;
     header.lowcase_key = lowcase.data;
@@ -267,7 +300,8 @@ impl NewList {
         }
     }
 
-    fn push(&self, header: ngx_table_elt_t) -> Result<(), OutOfMemory> {
+    /// Adds a header, and says where it is.
+    fn push(&self, header: ngx_table_elt_t) -> Result<*mut ngx_table_elt_t, OutOfMemory> {
         // SAFETY: the list was made for elements of this type.
         unsafe {
             let slot = ngx_list_push(self.0).cast::<ngx_table_elt_t>();
@@ -275,8 +309,8 @@ impl NewList {
                 return Err(OutOfMemory);
             }
             slot.write(header);
+            Ok(slot)
         }
-        Ok(())
     }
 
     /// Puts the list in place of the request's.

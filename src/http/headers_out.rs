@@ -15,12 +15,12 @@ fn headers(request: Request<'_>) -> impl Iterator<Item = *mut ngx_table_elt_t> {
 }
 
 /// Removes every header of that name for whose value `doomed` says yes.
-pub fn remove(request: Request<'_>, name: &[u8], mut doomed: impl FnMut(&[u8]) -> bool) {
+pub fn remove<'r>(request: Request<'r>, name: &[u8], mut doomed: impl FnMut(&'r [u8]) -> bool) {
     for header in headers(request) {
         // SAFETY: the element is live; nginx does not send an element with hash 0.
         unsafe {
             if (*header).key.as_bytes().eq_ignore_ascii_case(name)
-                && doomed((*header).value.as_bytes())
+                && doomed(super::request::bytes((*header).value))
             {
                 (*header).hash = 0;
             }

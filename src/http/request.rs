@@ -82,6 +82,12 @@ impl<'r> Request<'r> {
         unsafe { bytes((*self.raw().connection).addr_text) }
     }
 
+    /// The path and query that the client asked for, as it wrote them.
+    pub fn unparsed_uri(self) -> &'r [u8] {
+        // SAFETY: the text lives in the request's pool.
+        unsafe { bytes(self.raw().unparsed_uri) }
+    }
+
     /// The User-Agent header, empty when there is none.
     pub fn user_agent(self) -> &'r [u8] {
         let header = self.raw().headers_in.user_agent;
@@ -140,12 +146,6 @@ impl<'r> Request<'r> {
     pub fn args(self) -> &'r [u8] {
         // SAFETY: a part of the live request.
         unsafe { bytes(self.raw().args) }
-    }
-
-    /// `$request_uri`.
-    pub fn unparsed_uri(self) -> &'r [u8] {
-        // SAFETY: as above.
-        unsafe { bytes(self.raw().unparsed_uri) }
     }
 
     /// The values of the Cookie header lines, in the order of the request.

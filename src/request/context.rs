@@ -4,7 +4,7 @@ use core::ffi::c_void;
 use core::ptr;
 
 use ngx::ffi::{ngx_http_cleanup_add, ngx_http_request_t, ngx_pool_cleanup_add};
-use session::{Refusal, Session, State, arguments};
+use session::{Jar, Refusal, Session, State, arguments};
 use smallvec::SmallVec;
 
 use super::hold::Held;
@@ -140,6 +140,10 @@ pub struct Slot {
     pub session: Option<Session>,
     /// This request has ended the session. What the client still has is not to be found again.
     pub ended: bool,
+    /// The jar of that session, once it has been read.
+    pub jar: Option<Box<Jar>>,
+    /// The names of the cookies that the jar has put into the request.
+    pub restored: Vec<String>,
     /// The request's session cookie was refused and is to be expired.
     pub refused_cookie: bool,
     /// The request's remember cookie was refused and is to be expired.
@@ -160,6 +164,8 @@ impl Slot {
             carrier: &Lookup::Cookie,
             session: None,
             ended: false,
+            jar: None,
+            restored: Vec::new(),
             refused_cookie: false,
             refused_remember: false,
             remember: None,
@@ -170,6 +176,12 @@ impl Slot {
     /// Something was ended, or is to be saved or sent, that the request does not tell.
     pub fn has_news(&self) -> bool {
         self.ended || !self.due.is_empty() || self.session.as_ref().is_some_and(Session::is_dirty)
+    }
+
+    /// From now on this is the session, or there is none.
+    pub fn set_session(&mut self, session: Option<Session>) {
+        self.session = session;
+        self.jar = None;
     }
 
     /// Takes note of a refused session token, which was in the place that is the carrier until now.
@@ -312,6 +324,11 @@ impl Context {
                 Sight::Bypassed => SessionStatus::Bypassed,
             },
         }
+    }
+
+    /// Whether the request goes by without session work.
+    pub fn is_bypassed(&self, request: Request<'_>, profile: ProfileId) -> bool {
+        self.status(request, profile) == SessionStatus::Bypassed
     }
 
     /// Whether the location may work with the session.

@@ -44,7 +44,7 @@ pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Set
     let slot = context.slot_mut(settings.profile);
     slot.stage = Stage::LookedUp;
     slot.looked_up_in = Some(settings);
-    slot.session = None;
+    slot.set_session(None);
     slot.ended = false;
     slot.refused_remember = false;
     let search = verify(request, context, settings);
@@ -270,7 +270,7 @@ fn adopt(request: Request<'_>, context: &mut Context, settings: &Settings, mut s
     }
     let slot = context.slot_mut(settings.profile);
     slot.found = found;
-    slot.session = Some(session);
+    slot.set_session(Some(session));
 }
 
 /// Finds the session's token in the first place that has a good one, and checks all but its content.

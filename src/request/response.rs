@@ -5,7 +5,8 @@
 
 use super::content::{self, apply};
 use super::context::{Context, SessionStatus, Stage};
-use super::control::{self, AllOrders};
+use super::control::{self, AllOrders, Orders};
+use super::jar;
 use super::{save, settings};
 use crate::conf::{Action, LocationSettings, Settings};
 use crate::http::{Request, Upstream, headers_out};
@@ -25,12 +26,30 @@ pub enum Due {
 }
 
 /// What a response brings for the sessions of its location.
-pub struct Brought {
+pub struct Brought<'r> {
     orders: AllOrders,
+    cookies: jar::Lines<'r>,
+}
+
+impl Brought<'_> {
+    fn is_empty(&self) -> bool {
+        self.orders.is_empty() && self.cookies.is_empty()
+    }
+
+    fn orders_of(&self, settings: &Settings) -> Option<&Orders> {
+        let mut orders = self.orders.iter();
+        orders
+            .find(|(profile, _)| *profile == settings.profile)
+            .map(|(_, orders)| orders)
+    }
 }
 
 /// Reads what the response brings, and takes out of it what is not the client's.
-pub fn take(request: Request<'_>, context: &mut Context, location: &LocationSettings) -> Brought {
+pub fn take<'r>(
+    request: Request<'r>,
+    context: &mut Context,
+    location: &LocationSettings,
+) -> Brought<'r> {
     let orders = match control::answer(request, location) {
         Some(upstream) if context.obeyed != Some(upstream) => {
             context.obeyed = Some(upstream);
@@ -43,12 +62,15 @@ pub fn take(request: Request<'_>, context: &mut Context, location: &LocationSett
         _ => AllOrders::new(),
     };
     control::strip(request, location);
-    Brought { orders }
+    Brought {
+        orders,
+        cookies: jar::take(request, context, location),
+    }
 }
 
 /// Changes the sessions of the client's own request as its response says, and begins what is due. What has to wait is
 /// left in `context.waiting`.
-pub fn run(request: Request<'_>, context: &mut Context, brought: &Brought) {
+pub fn run(request: Request<'_>, context: &mut Context, brought: &Brought<'_>) {
     let location = settings(request);
     // A location that `return` answers has not come to its own directives yet.
     let skipped = !context.left_rewrite && !context.refused;
@@ -86,21 +108,19 @@ fn change(
     request: Request<'_>,
     context: &mut Context,
     settings: &'static Settings,
-    brought: &Brought,
+    brought: &Brought<'_>,
 ) -> Due {
     if !settings.action.stores() || !context.works(request, settings.profile) {
         return Due::Nothing;
     }
-    let orders = brought
-        .orders
-        .iter()
-        .find(|(profile, _)| *profile == settings.profile);
-    let due = orders.map_or(Due::Nothing, |(_, orders)| {
+    let orders = brought.orders_of(settings);
+    let due = orders.map_or(Due::Nothing, |orders| {
         orders.obey(request, context, settings)
     });
     if due == Due::End {
         return due;
     }
+    jar::fill(request, context, settings, &brought.cookies);
     apply(request, context, settings, &settings.on_response);
     match due {
         Due::Nothing => Due::Changes,
@@ -124,6 +144,7 @@ pub fn leave(request: Request<'_>, context: &mut Context) {
     context.obeyed = Some(upstream);
     let brought = Brought {
         orders: control::read(request, location, upstream.headers(request)),
+        cookies: jar::take(request, context, location),
     };
     for settings in location.active() {
         let due = change(request, context, settings, &brought);
@@ -134,33 +155,37 @@ pub fn leave(request: Request<'_>, context: &mut Context) {
 /// The response of a subrequest changes the sessions in memory; the client's own request saves them.
 pub fn subrequest(request: Request<'_>) {
     let location = settings(request);
-    if location.control.is_empty() {
-        return;
-    }
     let orders = match control::answer(request, location) {
-        Some(upstream) if request.raw().background() == 0 => {
+        Some(upstream) if request.raw().background() == 0 && !location.control.is_empty() => {
             control::read(request, location, upstream.headers(request))
         }
         _ => AllOrders::new(),
     };
     control::strip(request, location);
-    let Some(context) = Context::of(request).filter(|_| !orders.is_empty()) else {
+    let Some(context) = Context::of(request) else {
         return;
     };
+    let brought = Brought {
+        orders,
+        cookies: jar::take(request, context, location),
+    };
+    if brought.is_empty() || request.raw().background() != 0 {
+        return;
+    }
     if request.main().raw().header_sent() != 0 && context.held.is_none() {
         request_log!(
             WARN,
             request,
-            "control headers of a subrequest came after the response had begun: they are not obeyed"
+            "what a subrequest's response asks of the session came after the client's response had begun: it is not done"
         );
         return;
     }
     for settings in location.active() {
-        let orders = orders
-            .iter()
-            .find(|(profile, _)| *profile == settings.profile);
-        if let Some((_, orders)) = orders.filter(|_| may_change(request, context, settings)) {
-            orders.obey(request, context, settings);
+        if may_change(request, context, settings) {
+            if let Some(orders) = brought.orders_of(settings) {
+                orders.obey(request, context, settings);
+            }
+            jar::fill(request, context, settings, &brought.cookies);
         }
     }
 }

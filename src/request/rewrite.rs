@@ -80,6 +80,7 @@ fn clear_owned_headers(
         hide: &[],
         set: &[],
         hide_cookie: None,
+        add_cookie: None,
     }
     .apply(request)
 }
@@ -152,6 +153,7 @@ fn enter(request: Request<'_>, context: &mut Context, settings: &'static Setting
     // An internal redirect keeps the session, and what was changed in it. The location's own directives are due.
     let slot = context.slot_mut(settings.profile);
     slot.stage = Stage::LookedUp;
+    slot.jar = None;
     if let Some(session) = &mut slot.session {
         session.enter_audience(&lookup::audience(request, settings));
     }

@@ -303,6 +303,9 @@ fn finish(
     let Some(session) = &mut slot.session else {
         return;
     };
+    if let Some(jar) = &mut slot.jar {
+        jar.committed();
+    }
     session.committed(made);
     if let Some(remember) = remember {
         session.committed(remember);
@@ -396,7 +399,7 @@ async fn revert(waiter: Waiter, settings: &'static Settings) {
     if slot.found == SessionStatus::New {
         slot.found = SessionStatus::Refused(Refusal::Missing.status());
     }
-    slot.session = session;
+    slot.set_session(session);
 }
 
 /// The storage did not do it: nothing is sent that names what is not there.
@@ -409,7 +412,7 @@ fn fail(waiter: Waiter, settings: &Settings, backend: &Backend, error: &storage:
     );
     let slot = waiter.slot(settings);
     slot.found = SessionStatus::Error;
-    slot.session = None;
+    slot.set_session(None);
     slot.due.clear();
 }
 
@@ -496,7 +499,7 @@ async fn end(waiter: Waiter, settings: &'static Settings) {
     let (request, context) = (waiter.request(), waiter.context());
     // A location that an internal redirect leads to may begin another session.
     let slot = context.slot_mut(settings.profile);
-    slot.session = None;
+    slot.set_session(None);
     slot.ended = is_stored;
     // What the client keeps elsewhere than in cookies is its own to throw away.
     if !by_cookie {

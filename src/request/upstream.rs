@@ -6,6 +6,7 @@ use session::{Remaining, Session};
 use smallvec::SmallVec;
 
 use super::context::{Context, SessionStatus};
+use super::jar::{self, Restored};
 use crate::conf::{LocationSettings, Lookup, MapFormat, MapRule, Property, Settings};
 use crate::http::headers_in::{Edit, HeaderName, OutOfMemory};
 use crate::http::{Request, arguments};
@@ -18,8 +19,13 @@ pub fn prepare(
     request: Request<'_>,
     location: &'static LocationSettings,
 ) -> Result<(), OutOfMemory> {
-    let context = Context::of(request);
     let mut set = Vec::new();
+    let mut cookies = Restored::default();
+    let mut context = Context::of(request);
+    let no_longer = context
+        .as_deref_mut()
+        .map(forget_restored)
+        .unwrap_or_default();
     let mut hidden = SmallVec::<[&Settings; 2]>::new();
     for settings in &location.sessions {
         let status = context.as_ref().map_or(SessionStatus::Off, |context| {
@@ -31,26 +37,46 @@ pub fn prepare(
         if !settings.action.is_on() {
             continue;
         }
+        if let Some(context) = context.as_deref_mut().filter(|_| settings.jar.is_some()) {
+            cookies = jar::restore(request, context, settings);
+            context.slot_mut(settings.profile).restored = cookies.names.clone();
+        }
         let session = context
             .as_deref()
             .and_then(|context| context.open_session(request, settings.profile));
         map_headers(request, settings, session, &mut set)?;
         property_headers(request, settings, session, &mut set)?;
     }
-    let owns = |name: &[u8]| hidden.iter().any(|settings| settings.owns_cookie(name));
+    let has = |names: &[String], name: &[u8]| names.iter().any(|n| n.as_bytes() == name);
+    let owns = |name: &[u8]| {
+        hidden.iter().any(|settings| settings.owns_cookie(name))
+            || has(&cookies.names, name)
+            || has(&no_longer, name)
+    };
+    let hides = !hidden.is_empty() || !cookies.names.is_empty() || !no_longer.is_empty();
     let places = || hidden.iter().flat_map(|settings| &settings.lookup);
     let headers: SmallVec<[&HeaderName; 2]> = places().filter_map(Lookup::header).collect();
-    let is_argument = |name: &[u8]| places().any(|place| place.is_argument(name));
     if places().any(Lookup::only_reads) {
-        arguments::hide(request, is_argument)?;
+        arguments::hide(request, |name| {
+            places().any(|place| place.is_argument(name))
+        })?;
     }
     Edit {
         remove: &location.owned,
         hide: &headers,
         set: &set,
-        hide_cookie: if hidden.is_empty() { None } else { Some(&owns) },
+        hide_cookie: if hides { Some(&owns) } else { None },
+        add_cookie: cookies.header.as_deref(),
     }
     .apply(request)
+}
+
+/// What the jar put into the request for an earlier location may not be there for this one.
+fn forget_restored(context: &mut Context) -> Vec<String> {
+    let slots = context.slots.iter_mut();
+    slots
+        .flat_map(|slot| core::mem::take(&mut slot.restored))
+        .collect()
 }
 
 type Headers<'s> = Vec<(&'s HeaderName, ngx_str_t)>;

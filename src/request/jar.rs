@@ -1,0 +1,164 @@
+//! The cookie jar: the upstream's own cookies stay in the session and go back to the upstream only.
+
+use session::jar::{Reason, Stored};
+use session::{Jar, Origin, set_cookie_name};
+use smallvec::SmallVec;
+
+use super::content::session_to_fill;
+use super::context::{Context, Slot};
+use crate::conf::{JarSettings, LocationSettings, Settings};
+use crate::http::{Request, Upstream, headers_out};
+
+/// Set-Cookie lines of a response.
+pub type Lines<'r> = SmallVec<[&'r [u8]; 4]>;
+
+/// The session of a location that keeps the jar, with its settings.
+fn keeper(location: &LocationSettings) -> Option<(&Settings, &JarSettings)> {
+    let mut active = location.active();
+    active.find_map(|settings| Some((settings, settings.jar.as_ref()?)))
+}
+
+/// Takes the upstream's cookies out of the response. What is given back are those of a fresh response; a stored one
+/// may carry another user's.
+pub fn take<'r>(request: Request<'r>, context: &Context, location: &LocationSettings) -> Lines<'r> {
+    let mut lines = Lines::new();
+    let Some((settings, jar)) = keeper(location) else {
+        return lines;
+    };
+    if context.is_bypassed(request, settings.profile) {
+        return lines;
+    }
+    let is_fresh = request.raw().cached() == 0;
+    let owned = |name: &[u8]| location.sessions.iter().any(|s| s.owns_cookie(name));
+    headers_out::remove(request, b"Set-Cookie", |line| {
+        let name = set_cookie_name(line).unwrap_or_default();
+        if owned(name) {
+            return true;
+        }
+        if jar.pass.iter().any(|pass| pass.as_bytes() == name) {
+            return false;
+        }
+        if is_fresh {
+            lines.push(line);
+        }
+        true
+    });
+    if !lines.is_empty() {
+        if let Some(upstream) = Upstream::of(request).filter(|upstream| upstream.answers(request)) {
+            upstream.keep_out_of_cache();
+        }
+    }
+    lines
+}
+
+/// Puts the cookies of a response into the jar, and the jar into the session if that changed it.
+pub fn fill(request: Request<'_>, context: &mut Context, settings: &Settings, lines: &[&[u8]]) {
+    let Some(jar_settings) = settings.jar.as_ref().filter(|_| !lines.is_empty()) else {
+        return;
+    };
+    let origin = OriginTexts::of(request, jar_settings);
+    let slot = context.slot_mut(settings.profile);
+    let jar = open(request, slot, jar_settings);
+    let evicted = jar.evicted();
+    for line in lines {
+        if let Stored::Ignored(reason) = jar.store(line, &origin.get(), request.now()) {
+            log_ignored(request, reason);
+        }
+    }
+    match jar.evicted() - evicted {
+        0 => {}
+        gone => request_log!(
+            WARN,
+            request,
+            "the cookie jar is full: {gone} cookies of the upstream are gone, see session_cookie_jar_max and session_cookie_jar_size"
+        ),
+    }
+    if jar.changed() {
+        let json = (!jar.is_empty()).then(|| jar.to_json());
+        session_to_fill(request, context, settings).set_stored_jar(json);
+    }
+}
+
+fn log_ignored(request: Request<'_>, reason: Reason) {
+    request_log!(
+        INFO,
+        request,
+        "a cookie of the upstream is not kept in the jar: {reason}"
+    );
+}
+
+/// What the jar gives to the upstream of a request.
+#[derive(Default)]
+pub struct Restored {
+    /// The cookies' names.
+    pub names: Vec<String>,
+    /// The value of a Cookie header.
+    pub header: Option<String>,
+}
+
+/// The jar's cookies for a request.
+pub fn restore(request: Request<'_>, context: &mut Context, settings: &Settings) -> Restored {
+    let Some(jar_settings) = &settings.jar else {
+        return Restored::default();
+    };
+    if !context.works(request, settings.profile) {
+        return Restored::default();
+    }
+    let slot = context.slot_mut(settings.profile);
+    let has_jar = slot
+        .session
+        .as_ref()
+        .is_some_and(|session| session.stored_jar().is_some());
+    if !has_jar {
+        return Restored::default();
+    }
+    let origin = OriginTexts::of(request, jar_settings);
+    let sent = open(request, slot, jar_settings);
+    let sent = sent.cookies_for(&origin.get(), request.now());
+    Restored {
+        names: sent.names().map(str::to_owned).collect(),
+        header: sent.header(),
+    }
+}
+
+/// The session's jar, read once a request.
+fn open<'s>(request: Request<'_>, slot: &'s mut Slot, settings: &JarSettings) -> &'s mut Jar {
+    let stored = slot
+        .session
+        .as_ref()
+        .and_then(|session| session.stored_jar());
+    slot.jar.get_or_insert_with(|| {
+        let jar = stored.map_or_else(|| Ok(Jar::default()), Jar::from_json);
+        let jar = jar.unwrap_or_else(|error| {
+            request_log!(ERR, request, "{error}");
+            Jar::default()
+        });
+        Box::new(jar.with_limits(settings.limits))
+    })
+}
+
+/// Where cookies of a request belong, as the client sees it.
+struct OriginTexts {
+    host: String,
+    path: String,
+    secure: bool,
+}
+
+impl OriginTexts {
+    fn of(request: Request<'_>, settings: &JarSettings) -> OriginTexts {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        OriginTexts {
+            host: text(settings.host.eval(request)),
+            path: text(request.main().unparsed_uri()),
+            secure: request.is_tls(),
+        }
+    }
+
+    fn get(&self) -> Origin<'_> {
+        Origin {
+            host: &self.host,
+            path: &self.path,
+            secure: self.secure,
+        }
+    }
+}
