@@ -3,7 +3,7 @@
 use ngx::ffi::{NGX_HTTP_FORBIDDEN, NGX_HTTP_UNAUTHORIZED};
 use session::CookieName;
 
-use super::command::{Arguments, ConfError, inherit, inherit_list, once, utf8};
+use super::command::{Arguments, ConfError, Position, inherit, inherit_list, once, utf8};
 use super::{Directives, Lists};
 use crate::http::Value;
 use crate::http::headers_in::HeaderName;
@@ -178,6 +178,8 @@ pub struct AccessDirectives {
     pub bypass: Vec<Value>,
     pub require: Option<Require>,
     pub lookup: Option<Vec<Lookup>>,
+    /// Where the places are written, to point at when another directive is in the way.
+    lookup_at: Position,
     pub on_error: Option<OnError>,
 }
 
@@ -191,8 +193,19 @@ impl AccessDirectives {
         if !own.require {
             inherit(&mut self.require, &outer.require);
         }
+        if self.lookup.is_none() {
+            self.lookup_at = outer.lookup_at.clone();
+        }
         inherit(&mut self.lookup, &outer.lookup);
         inherit(&mut self.on_error, &outer.on_error);
+    }
+
+    /// An error about the places.
+    pub fn lookup_contradiction(&self, text: String) -> ConfError {
+        ConfError::Contradiction {
+            text,
+            at: self.lookup_at.clone(),
+        }
     }
 
     /// A named session takes what the location says about requests, not what it says about the unnamed session.
@@ -272,6 +285,7 @@ pub fn lookup(level: &mut Directives, args: &Arguments) -> Result<(), ConfError>
         }
         places.push(place);
     }
+    level.access.lookup_at = args.position();
     once(&mut level.access.lookup, places)
 }
 

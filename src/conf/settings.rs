@@ -100,7 +100,7 @@ fn check_lookup(
     let all = || others().chain([settings]);
     let is_set = |name: &&HeaderName| all().any(|one| one.owned().any(|own| own == **name));
     if let Some(name) = all().flat_map(Settings::lookup_headers).find(is_set) {
-        return Err(written.cookie.contradiction(&format!(
+        return Err(written.access.lookup_contradiction(format!(
             "\"session_lookup\" looks for a token in the request header \"{name}\", which another directive sets: \
              name it differently in one of them"
         )));
@@ -109,7 +109,7 @@ fn check_lookup(
         others().any(|other| other.lookup_headers().any(|their| their == *name))
     };
     if let Some(name) = settings.lookup_headers().find(is_shared) {
-        return Err(written.cookie.contradiction(&format!(
+        return Err(written.access.lookup_contradiction(format!(
             "two sessions have \"header:{name}\" in \"session_lookup\": a response has place for one token there, \
              name it differently in one of them"
         )));
