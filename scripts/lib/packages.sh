@@ -15,7 +15,7 @@ packages_of() {
                 echo libtest-base-perl libhttp-message-perl libio-socket-ssl-perl procps \
                     python3 python3-cryptography curl openssl nghttp2-client shellcheck \
                     redis-server memcached postgresql mariadb-server wrk binutils \
-                    chromium python3-django python3-fastapi uvicorn
+                    chromium python3-django python3-fastapi python3-uvicorn
                 ;;
             demo) echo curl openssl python3 ;;
             bench) echo wrk python3 procps util-linux binutils redis-server postgresql ;;
