@@ -9,7 +9,7 @@ require './t/refused.pl';
 require './t/speaking.pl';
 rig 'B2';
 
-our $redis = SessT::Servers->redis;
+our $redis = SessT::Servers->redis('--appendonly', 'yes', '--appendfsync', 'always');
 
 our %gateway = map { $_ => SessT::Gateway::start($_) } qw(fastcgi uwsgi scgi);
 our $gateways = join '',
@@ -167,9 +167,9 @@ location /count { session_map_header X-n n; proxy_pass http://127.0.0.1:$TEST_NG
 --- cookie_jar
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":{"b":[1,2]},"t":"x"}'),
- map { ::ask('/c', @$_) } ['X-Session-Data: {}'], ['X-Session-Data: {"a":{"b":[1,2]}}'], ['X-Session-Data: {"none":null}'], ['X-Session-Data: {"t":"y"}', 'X-Session-Data: {"t":"x"}']]
+ map { ::ask('/c', @$_) } ['X-Session-Data: {}'], ['X-Session-Data: {"a":{"b":[1,2]}}'], ['X-Session-Data: {"none":null}']]
 --- check eval
-[sets('session'), (all_hold(\&silent, \&clean)) x 4]
+[sets('session'), (all_hold(\&silent, \&clean)) x 3]
 
 === Data: several lines, in their order
 --- cookie_jar
@@ -916,7 +916,7 @@ sub keys_of_redis { my ($wanted) = @_; sub { my @keys = split /\n/, $::redis->as
 --- http_config eval
 $::in_redis
 --- before eval
-[sub { $::redis->stop }, undef, sub { $::redis->start }]
+[sub { $::redis->stop }, undef, sub { comes_back($::redis) }]
 --- cookie_jar
 --- request eval
 [::ask('/c?st=302&text=welcome-ann', 'X-Session-Subject: ann', 'Location: /welcome', 'X-Secret: 1'), ::ask('/c?text=welcome-ann&size=0', 'X-Session-Action: save'), ::ask('/c', 'X-Session-Subject: ann'), "GET /show"]
@@ -936,7 +936,7 @@ $::in_redis
 --- http_config eval
 "session_on_error pass;\n$::in_redis"
 --- before eval
-[undef, sub { $::redis->stop }, undef, undef, sub { $::redis->start }]
+[undef, sub { $::redis->stop }, undef, undef, sub { comes_back($::redis) }]
 --- cookie_jar
 --- request eval
 [::ask('/c', 'X-Session-Data: {"a":1}'), ::ask('/c?text=welcome', 'X-Session-Subject: ann', 'X-Other: 1'), ::ask('/c?text=welcome', 'X-Session-Action: logout'), ::ask('/c?text=welcome', 'X-Session-Data: {"b":1}'), "GET /show"]

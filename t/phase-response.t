@@ -438,7 +438,7 @@ $::in_redis
 location /r    { session_set name $upstream_http_x_name phase=response; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
 location /pass { session_on_error pass; session_set name $upstream_http_x_name phase=response; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
 --- before eval
-[sub { $::redis->stop }, undef, sub { $::redis->start }]
+[sub { $::redis->stop }, undef, sub { comes_back($::redis) }]
 --- request eval
 [map { ::ask($_, 'X-Name: ann', 'Location: /welcome') } '/r?st=302&text=welcome', '/pass?text=welcome', '/r?text=welcome']
 --- error_code eval

@@ -69,6 +69,15 @@ sub records { return join ' ', sort map { s/:.*//r } split /\n/, $redis->ask('KE
 
 our $tokens = { W => qr/^Set-Cookie: web=([^;]+)/m, A => qr/^Set-Cookie: admin=([^;]+)/m };
 
+# In a location, with these profiles declared.
+my @in_location;
+our @says;
+sub refused_with {
+    my ($profiles, $name, $lines, $says) = @_;
+    push @in_location, "=== refused, $name: $lines\n--- rig: none\n--- http_config\n$profiles\n--- config\nlocation /x { $lines }\n--- must_die: 1\n--- error_log eval\n[\$::says[@{[scalar @::says]}]]\n";
+    push @::says, $says;
+}
+
 my %http = (section => 'http_config');
 my $web = 'session_profile web { cookie_name web; }';
 my $pair = "$web session_profile admin { cookie_name admin; }";
@@ -77,34 +86,26 @@ refused('profile: no name', 'session_profile { cookie_name x; }', qr/invalid num
 refused('profile: two names', 'session_profile a b { cookie_name x; }', qr/invalid number of arguments/, %http);
 refused("profile: the name $_", "session_profile \"$_\" { cookie_name x; }", qr/\Q"$_"\E/, %http)
     for 'a-b', 'a.b', 'a b', '', "\xc3\xa4", 'data', 'info', 'my_data', 'data_x', 'a_info_b', 'idling', 'rolling', 'absolute';
-refused('profile: twice', "$web $web", qr/duplicate.*"web"/, %http);
-refused('profile: twice but for case', "$web session_profile WEB { cookie_name other; }", qr/"WEB"/, %http);
+refused('profile: twice', "$web $web", qr/duplicate/, %http);
+refused('profile: twice but for case', "$web session_profile WEB { cookie_name other; }", qr/duplicate/, %http);
 refused('profile: in a server', 'session_profile a { cookie_name x; }', qr/not allowed here/);
+refused_with('session_profile a { storage nowhere; }', 'a storage that there is not', 'session start profile=a;', qr/\[emerg\].*storage".*"nowhere"/);
 refused("a line of it: $_->[0]", "session_profile a { $_->[0] }", $_->[1], %http, names => $_->[2])
     for ['nonsense 1;', qr/unknown/, 'nonsense'], ['session_cookie_name x;', qr/unknown/, 'session_cookie_name'], ['backend s shm;', qr/unknown/, 'backend'],
         ['var $x y;', qr/unknown/, 'var'], ['cookie_same_site Never;', qr/"Never"/, 'cookie_same_site'], ['hide maybe;', qr/"maybe"/, 'hide'],
         ['cookie_name "a b";', qr/"a b"/, 'cookie_name'], ['cookie_name a; cookie_name b;', qr/duplicate/, 'cookie_name'],
-        ['idling_timeout never;', qr/"never"/, 'idling_timeout'], ['storage nowhere;', qr/"nowhere"/, 'storage'], ['set;', qr/invalid number of arguments/, 'set'];
-refused('a contradiction in it', 'session_profile a { cookie_prefix __Host-; cookie_domain example.org; }', qr/cookie_domain/, %http, names => 'cookie_prefix|cookie_domain|session_profile|session_cookie');
-refused('two with one cookie', 'session_profile a { cookie_name x; } session_profile b { cookie_name x; }', qr/x/, %http, names => 'session_profile|cookie_name|x');
-refused('one with a chunk of the other', 'session_profile a { cookie_name x; } session_profile b { cookie_name x2; }', qr/x2/, %http, names => 'session_profile|cookie_name|x');
+        ['idling_timeout never;', qr/"never"/, 'idling_timeout'], ['storage nowhere;', qr/"nowhere"/, '(?:session_)?storage'], ['set;', qr/invalid number of arguments/, 'set'];
+refused('a contradiction in it', 'session_profile a { cookie_prefix __Host-; cookie_domain example.org; }', qr/__Host-/, %http, names => '(?:session_)?cookie_domain');
+refused('two with one cookie', 'session_profile a { cookie_name x; } session_profile b { cookie_name x; }', qr/share the cookie "x"/, %http, names => 'cookie_name');
+refused('one with a chunk of the other', 'session_profile a { cookie_name x; } session_profile b { cookie_name x2; }', qr/share the cookie "x2"/, %http, names => 'cookie_name');
 
-# In a location, with these profiles declared.
-my @in_location;
-sub refused_with {
-    my ($profiles, $name, $lines, $says) = @_;
-    push @in_location, "=== refused, $name: $lines\n--- rig: none\n--- http_config\n$profiles\n--- config\nlocation /x { $lines }\n--- must_die: 1\n--- error_log eval\n[\$::says[@{[scalar @::says]}]]\n";
-    push @::says, $says;
-}
-our @says;
-
-refused_with($web, 'N2: an unknown profile', "$_ profile=nobody;", qr/\[emerg\].*names unknown profile "nobody" in \S+nginx\.conf:\d+/)
+refused_with($web, 'N2: an unknown profile', "$_ profile=nobody;", qr/\[emerg\].*names unknown profile "nobody".* in \S+nginx\.conf:\d+/)
     for 'session start', 'session_create always', 'session_require on', 'session_lookup cookie', 'session_audience a', 'session_subject a', 'session_enforce_same_subject on', 'session_max_data 1k',
         'session_set a 1', 'session_unset a', 'session_info_set a 1', 'session_control on', 'session_control_prefix A-', 'session_hide on', 'session_map_header X-A a', 'session_request_headers id',
         'session_response_headers id', 'session_cookie_jar on', 'session_cookie_jar_pass a', 'session_cookie_jar_max 5', 'session_cookie_jar_size 1k', 'session_cache_control off';
 refused_with($web, 'profile names are exact', 'session start profile=Web;', qr/\[emerg\].*unknown profile "Web"/);
-refused_with($web, 'an empty profile', 'session start profile=;', qr/\[emerg\].*profile/);
-refused_with($pair, 'two profiles in one line', 'session start profile=web profile=admin;', qr/\[emerg\].*profile/);
+refused_with($web, 'an empty profile', 'session start profile=;', qr/\[emerg\].*"session".*""/);
+refused_with($pair, 'two profiles in one line', 'session start profile=web profile=admin;', qr/\[emerg\].*"session".*duplicate/);
 refused_with($web, 'one session twice', 'session start profile=web; session open profile=web;', qr/\[emerg\].*duplicate/);
 refused_with($web, 'a scalar twice', 'session_hide on profile=web; session_hide off profile=web;', qr/\[emerg\].*duplicate/);
 refused_with($web, 'require takes on or off', 'session_require $arg_a profile=web;', qr/\[emerg\].*session_require/);
@@ -429,8 +430,9 @@ Admin-Subject: evil
 
 === lookup in a header for one of them
 --- http_config eval
-two('in one zone', '', 'lookup header:X-Admin;')
+two('in one zone')
 --- config
+session_lookup header:X-Admin profile=admin;
 location = /over { session start profile=admin; session_lookup cookie profile=admin; return 200 "$session_admin_status"; }
 --- capture eval
 [{ W => qr/^Set-Cookie: web=([^;]+)/m, A => qr/^X-Admin: (\S+)/m }]
@@ -624,7 +626,7 @@ two('in their cookies', 'cache_control off;')
 === subrequests and internal redirects keep both
 --- config
 location = /main     { session start profile=web; session start profile=admin; auth_request /auth; session_map_header X-W k profile=web; session_map_header X-A k profile=admin; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
-location = /auth     { internal; if ($session_admin_exists = "") { return 403; } return 204; }
+location = /auth     { internal; session open profile=admin; if ($session_admin_exists = "") { return 403; } return 204; }
 location = /rewrite  { rewrite ^ /get last; }
 location = /page     { session start profile=web; session start profile=admin; error_page 404 = /get; return 404; }
 location /accel      { session start profile=web; session start profile=admin; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
@@ -677,7 +679,7 @@ location = /pass { session_on_error pass; session start profile=web; session sta
 location /pass/set { session_on_error pass; session start profile=web; session start profile=admin; session_set k $arg_w profile=web; session_set k $arg_a profile=admin; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
 location = /only { session start profile=admin; return 200 "$session_admin_data_k"; }
 --- before eval
-[undef, sub { $::redis->stop }, (undef) x 4, sub { $::redis->start }]
+[undef, sub { $::redis->stop }, (undef) x 4, sub { comes_back($::redis) }]
 --- cookie_jar
 --- request eval
 ["GET /set?w=1&a=2", "GET /get", "GET /pass", "GET /pass/set?w=3&a=4", "GET /only", "GET /pass", "GET /show"]

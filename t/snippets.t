@@ -42,7 +42,8 @@ my @STORAGE_AWAY = (
 
 # What a visitor does with each file of nginx-conf/, and what has to come of it:
 # [method, path, status, { to => Location, has => in the body, lacks => not in the body, cookie => sent along, form => body,
-#  sets => cookie, expires => cookie }]
+#  sets => cookie, unset => cookie, expires => cookie, shows => response header, hides => response header,
+#  answer => header lines that the upstream adds to its answer, token => header that brings the token back and forth }]
 my %WALKS = (
     'login-session.conf' => [
         [GET  => '/',           200, { lacks => 'X-User' }],
@@ -76,18 +77,79 @@ my %WALKS = (
         [GET => '/logout', 303, { to => '/oauth2/sign_out', expires => '__Host-session' }],
         [GET => '/',       303, { to => '/oauth2/sign_in' }],
     ],
+    'sso-control-headers.conf' => [
+        [GET => '/',           303, { to => '/sso/login' }],
+        [GET => '/.sso-check', 404, { cookie => 'sso=ann' }],
+        [GET => '/',           200, { cookie => 'sso=ann', has => 'X-Groups: ["staff"]', sets => '__Host-session' }],
+        [GET => '/',           200, { has => 'X-User: ann', headers => { 'X-Groups' => 'root' }, lacks => 'root' }],
+        [GET => '/',           200, { answer => 'X-Session-Subject: bob', unset => '__Host-session' }],
+        [GET => '/sso/logout', 200, { answer => 'X-Session-Action: logout', expires => '__Host-session', hides => 'X-Session-Action' }],
+        [GET => '/',           303, { to => '/sso/login' }],
+    ],
     'step-up.conf' => [
         [GET  => '/admin/',      303, { to => '/step-up' }],
         [GET  => '/step-up',     303, { to => '/login' }],
-        [POST => '/login',       303, { form => 'password=apple', to => '/members/' }],
+        [POST => '/login',       303, { form => 'password=apple&by=headers&remember=1', to => '/members/', sets => '__Host-remember', hides => 'X-Session-Subject' }],
         [GET  => '/admin/',      303, { to => '/step-up' }],
         [GET  => '/step-up',     200, { has => 'X-User: ann' }],
-        [POST => '/step-up',     303, { form => 'code=1', to => '/admin/' }],
-        [GET  => '/admin/',      200, { has => 'X-User: ann' }],
-        [GET  => '/members/',    200, { has => 'X-User: ann' }],
-        [GET  => '/admin/leave', 303, { to => '/members/' }],
+        [POST => '/step-up',     303, { form => 'code=1&by=headers', to => '/admin/', sets => '__Host-session_admin', unset => '__Host-session' }],
+        [GET  => '/admin/',      200, { has => 'X-User: ann', lacks => '__Host-' }],
+        [GET  => '/members/',    200, { has => 'X-User: ann', answer => 'X-Admin-Session-Subject: bob', unset => '__Host-session_admin' }],
+        [GET  => '/admin/leave', 303, { to => '/members/', expires => '__Host-session_admin', unset => '__Host-session' }],
         [GET  => '/admin/',      303, { to => '/step-up' }],
-        [GET  => '/members/',    200, { has => 'X-User: ann' }],
+        [POST => '/step-up',     303, { form => 'code=1&by=headers', to => '/admin/', sets => '__Host-session_admin' }],
+        [POST => '/login',       303, { form => 'password=pear&by=headers', sets => '__Host-session' }],
+        [GET  => '/admin/',      303, { to => '/step-up' }],
+        [POST => '/login',       303, { form => 'password=apple&by=headers&remember=1', sets => '__Host-remember' }],
+        [GET  => '/admin/',      200, { has => 'X-User: ann' }],
+        [GET  => '/members/',    200, { forget => '__Host-session', has => 'X-User: ann', sets => '__Host-session' }],
+        [GET  => '/logout',      303, { to => '/', expires => '__Host-session_admin' }],
+        [GET  => '/members/',    303, { to => '/login' }],
+    ],
+    'api-tokens.conf' => [
+        [GET     => '/api/a',      401, { has => '{"error"', token => 'X-Session-Token' }],
+        [OPTIONS => '/api/a',      204, { shows => 'Access-Control-Allow-Headers' }],
+    ],
+    # t/seed-00*.t have more of the next five.
+    'gateway-plugin.conf' => [
+        [POST => '/auth/login', 200, { answer => ['X-Session-Subject: ann', 'X-Session-Data: {"user":"ann","tenant":42,"authorization":"Bearer x"}'],
+                                       sets => '__Host-session', hides => 'X-Session-Data' }],
+        [GET  => '/',           200, { has => 'X-Tenant: 42', lacks => '__Host-session' }],
+        [GET  => '/',           200, { has => 'Authorization: Bearer x', headers => { Authorization => 'Basic YTpi' }, lacks => 'Basic' }],
+        [GET  => '/',           200, { answer => 'X-Session-Subject: root', unset => '__Host-session' }],
+        [GET  => '/logout',     204, { expires => '__Host-session' }],
+        [GET  => '/',           200, { has => 'X-Tenant: none', headers => { 'X-User' => 'root' }, lacks => 'root' }],
+    ],
+    'named-sessions.conf' => [
+        [GET => '/',            200, { answer => 'X-Session-Data: {"user":"ann"}', sets => '__Host-web' }],
+        [GET => '/admin/',      303, { to => '/admin/login' }],
+        [GET => '/admin/login', 200, { has => 'X-User: ann', answer => 'X-Admin-Session-Data: {"user":"root"}', sets => '__Host-admin', unset => '__Host-web' }],
+        [GET => '/admin/',      200, { has => 'X-Admin: root', answer => 'X-Session-Action: regenerate', sets => '__Host-web', unset => '__Host-admin' }],
+        [GET => '/',            200, { has => 'X-User: ann', lacks => 'X-Admin' }],
+        [GET => '/logout',      303, { expires => '__Host-web', unset => '__Host-admin' }],
+        [GET => '/admin/',      200, { has => 'X-Admin: root', lacks => 'X-User' }],
+        [GET => '/admin/logout', 303, { expires => '__Host-admin' }],
+        [GET => '/admin/',      303, { to => '/admin/login' }],
+    ],
+    'lua-resty-session.conf' => [
+        [GET => '/',            200, { answer => ['X-Session-Subject: ann', 'X-Session-Remember: on'], sets => 'remember' }],
+        [GET => '/shop/',       200, { lacks => 'Session-Subject', answer => 'X-Session-Subject: bob', sets => 'session' }],
+        [GET => '/shop/',       200, { has => 'Session-Subject: bob' }],
+        [GET => '/members/',    200, { has => 'Session-Subject: ann' }],
+        [GET => '/shop/logout', 204, { sets => 'session' }],
+        [GET => '/logout',      204, { expires => 'session' }],
+        [GET => '/members/',    401],
+    ],
+    'proxy-cookie-sessions.conf' => [
+        [GET => '/',         200, { sets => 'proxy-session', answer => 'Set-Cookie: backend=1', unset => 'backend' }],
+        [GET => '/',         200, { has => 'Cookie: backend=1', unset => 'proxy-session' }],
+        [GET => '/static/a', 200, { answer => 'Set-Cookie: other=1', sets => 'other', unset => 'proxy-session' }],
+    ],
+    'middleware-sessions.conf' => [
+        [GET => '/', 200, { headers => { 'X-Skip-Session' => 1 }, unset => '__Host-session', shows => 'X-Session-Status' }],
+        [GET => '/', 200, { sets => '__Host-session', answer => 'X-Session-Data: {"n":1}', hides => 'X-Session-Data', headers => { 'X-Session' => 'root' }, lacks => 'root' }],
+        [GET => '/', 200, { has => 'X-Session: {"n":1}', unset => '__Host-session' }],
+        [GET => '/', 200, { answer => 'X-Session-Action: destroy', expires => '__Host-session' }],
     ],
     'key-rotation.conf' => [
         [GET => '/', 200, { sets => '__Host-session' }],
@@ -343,6 +405,8 @@ sub visit ($where, $base, $jar, $step) {
     ok($set{ $more->{sets} }, "$what: sets $more->{sets}") if $more->{sets};
     ok(!$set{ $more->{unset} }, "$what: does not set $more->{unset}") if $more->{unset};
     is($set{ $more->{expires} }, '', "$what: expires $more->{expires}") if $more->{expires};
+    ok(exists $answer->{headers}{ lc $more->{shows} }, "$what: shows $more->{shows}") if $more->{shows};
+    ok(!exists $answer->{headers}{ lc $more->{hides} }, "$what: hides $more->{hides}") if $more->{hides};
 }
 
 sub ask ($base, $jar, $method, $path, $more) {
@@ -350,9 +414,15 @@ sub ask ($base, $jar, $method, $path, $more) {
     my @cookies = ((map { "$_=$jar->{$_}" } sort keys %$jar), $more->{cookie} // ());
     $headers{Cookie} = join '; ', @cookies if @cookies;
     $headers{'Content-Type'} = 'application/x-www-form-urlencoded' if $more->{form};
+    $headers{'X-Answer'} = $more->{answer} if $more->{answer};
+    state %token;
+    my $token = $more->{token};
+    $headers{$token} = $token{$base} if $token && $token{$base};
     my $at = $more->{user} ? $base =~ s{//}{//$more->{user}\@}r : $base;
     state $http = HTTP::Tiny->new(max_redirect => 0, verify_SSL => 0, timeout => 10, keep_alive => 0);
-    return $http->request($method, "$at$path", { headers => \%headers, content => $more->{form} // '' });
+    my $answer = $http->request($method, "$at$path", { headers => \%headers, content => $more->{form} // '' });
+    $token{$base} = $answer->{headers}{ lc $token } // $token{$base} if $token;
+    return $answer;
 }
 
 # Keeps the cookies of an answer; returns name => value of those that it set, with an empty value for the expired.
@@ -370,15 +440,18 @@ sub take_cookies ($jar, $answer) {
 
 # ---- the upstreams -------------------------------------------------------------------------------------------------
 
-# Answers with the headers it got.
+# Answers with the headers it got, and adds those to its own that X-Answer lines ask for.
 sub app ($request) {
-    return (200, [], join '', map { "$_->[0]: $_->[1]\n" } @{ $request->{headers} });
+    my @asked = map { $_->[1] } grep { $_->[0] eq 'X-Answer' } @{ $request->{headers} };
+    my @others = grep { $_->[0] ne 'X-Answer' } @{ $request->{headers} };
+    return (200, \@asked, join '', map { "$_->[0]: $_->[1]\n" } @others);
 }
 
 # A program that checks passwords and codes, and a service for single sign-on.
 sub login ($request) {
     my %header = map { lc $_->[0] => $_->[1] } @{ $request->{headers} };
     my $body = $request->{body};
+    return by_headers($request->{path}, $body, $header{'x-user'} // '') if $body =~ /by=headers/;
     if ($request->{path} eq '/login' && $body =~ /password=apple/) {
         my $remember = $body =~ /remember=1/ ? 1 : 0;
         return (200, ['X-Accel-Redirect: /.signed-in', 'X-User: ann', "X-Remember: $remember"], '');
@@ -390,8 +463,22 @@ sub login ($request) {
         return (401, [], '') unless ($header{cookie} // '') =~ /\bsso=(\w+)/;
         return (200, ["X-Auth-Request-User: $1", "X-Auth-Request-Email: $1\@example.org", 'X-Auth-Request-Groups: staff'], '');
     }
+    if ($request->{path} eq '/check') {
+        return (401, [], '') unless ($header{cookie} // '') =~ /\bsso=(\w+)/;
+        return (204, ["X-Session-Subject: $1", qq(X-Session-Data: {"user":"$1","groups":["staff"]})], '');
+    }
     return (200, ['X-User: ann', 'X-Email: ann@example.org'], '') if $request->{path} eq '/.check';
     return app($request);
+}
+
+# The same program where it logs users in by control headers: with apple comes ann, with pear comes bob.
+sub by_headers ($path, $body, $user) {
+    return (303, ['Location: /admin/', "X-Admin-Session-Subject: $user"], '') if $path eq '/step-up' && $body =~ /code=1/;
+    my ($password) = $body =~ /password=(\w+)/;
+    my $name = { apple => 'ann', pear => 'bob' }->{ $password // '' } // return (200, [], 'try again');
+    my $remember = $body =~ /remember=1/ ? 'on' : 'off';
+    my @login = ("X-Session-Subject: $name", qq(X-Session-Data: {"user":"$name"}), "X-Session-Remember: $remember");
+    return (303, ['Location: /members/', @login], '');
 }
 
 sub start_upstream ($answer) {

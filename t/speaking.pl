@@ -116,6 +116,16 @@ sub _sorted {
     return $text =~ s/\{.*\}\z/eval { $json->encode($json->decode($&)) } \/\/ $&/ser;
 }
 
+# --- storages ---
+
+# A server runs again, and nobody pauses after an outage any more.
+sub comes_back {
+    my ($server) = @_;
+    $server->start;
+    select undef, undef, undef, 1.2;
+    return;
+}
+
 # --- the log, between `before` and `check` ---
 
 my $read;
