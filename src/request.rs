@@ -21,6 +21,7 @@ mod renewals;
 mod response;
 mod rewrite;
 mod save;
+mod siblings;
 mod store;
 mod upstream;
 mod wait;

@@ -665,7 +665,7 @@ location /below { proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
 /below                         <- theme=light           <- Lang=x                  <- langs=y
 /below                         => lang=de; theme=light; S=s; Lang=x; langs=y
 /own                           <- other=o; Path=/       <- lang=jar; Path=/
-/own                           => theme=light; other=o; S=s; lang=jar
+/own                           => theme=light; other=o; S=s; Lang=x; langs=y; lang=jar
 --- check eval
 [
     sub { join('|', grep { !/^proxy-session/ } $_[0]->headers('Set-Cookie')) eq 'lang=de; Path=/x; Max-Age=60; SameSite=Strict|theme=dark; Path=/' or join '|', $_[0]->headers('Set-Cookie') },
@@ -758,7 +758,7 @@ session_absolute_timeout 2s;
 /                              <- Proxy-Session=other          <- proxy-session10=other
 /                              => A=a; Proxy-Session=other; proxy-session10=other
 --- check eval
-[\&saved, sub { saved($_[0]) eq '1' && $_[0]->set_cookie('proxy-session')->{value} ne 'evil' or 'the session is the upstream\'s' }, \&silent, \&silent, undef, \&silent]
+[\&saved, sub { saved($_[0]) =~ /^\d+$/ && $_[0]->set_cookie('proxy-session')->{value} ne 'evil' or 'the session is the upstream\'s' }, \&silent, \&silent, undef, \&silent]
 
 === J34: and alone it makes no session
 --- config
@@ -805,7 +805,7 @@ location /add { add_header Set-Cookie "added=x; Path=/"; proxy_pass http://127.0
 --- config
 location = /json   { return 200 $session_json; }
 location = /forget { session_unset all; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
-location = /both   { session_set user $arg_u; session_map_header X-User user; session_map_header X-Json $arg_none default=x; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /both   { session_set user $arg_u; session_map_header X-User user; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
 --- talk
 /both?u=ann                    <- A=a; Path=/
 /json
@@ -944,7 +944,7 @@ location = /.auth { internal; proxy_pass http://127.0.0.1:$TEST_NGINX_RAND_PORT_
 --- upstream_json eval
 [undef, sub { my ($up) = @_; ($up->header('Cookie') // '') =~ /^A=a(?:; fromsub=1)?$/ && ($up->header('X-Sub') // '') eq 'A=a' or join '|', map { $up->header($_) // '-' } qw(Cookie X-Sub) }]
 
-=== SSI: includes have the jar's cookies; what they set is too late and does not reach the client
+=== SSI: includes have the jar's cookies, those of their page too; what they set is too late and does not reach the client
 --- config
 ssi on;
 ssi_types text/plain;
@@ -954,7 +954,7 @@ location = /inc  { proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT/inc?sc=late
 ["GET /?sc=A=a;Path=/", 'GET /page?sc=B=b;Path=/&text=' . encoded('[<!--# include virtual="/inc" -->]'), "GET /"]
 --- cookie_jar
 --- response_body_like eval
-["", qr/\A\[\{.*\["Cookie","A=a"\]/s, ""]
+["", qr/\A\[\{.*\["Cookie","A=a; B=b"\]/s, ""]
 --- check eval
 [\&saved, sub { my @set = map { $_->{name} } $_[0]->set_cookies; "@set" eq 'proxy-session' or "@set" }, \&silent]
 

@@ -97,9 +97,9 @@ location @a { session_lookup arg:t; session_map_header X-User user; proxy_pass h
 === logout of one of two audiences: a header is given what remains, an argument loses the session
 --- http_config
 session_backend s shm { size 1m; }
+--- config
 session_storage s;
 session_stale_ttl 1s;
---- config
 session_lookup header:X-Token arg:t;
 location = /one { session_audience one; session_set user ann; return 204; }
 location = /two { session_audience two; session_set user bob; return 204; }

@@ -179,9 +179,14 @@ location /r { session_unset user phase=response; session_unset none phase=respon
 [$::silent, sets('session'), sets('session'), $::silent, $::silent]
 
 === session_info_set, with cookie storage
+--- rig: none
+--- http_config
+session start;
+session_secret x;
 --- cookie_jar eval
 ['-', 'a', 'a', 'a', 'a', 'a']
 --- config
+location /set { session_set user $arg_u; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
 location /r { session_info_set i $upstream_http_x_i phase=response; session_info_set j $upstream_status if=$upstream_http_x_j phase=response; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
 --- request eval
 [::ask('/r', 'X-I: 1'), "GET /set?u=ann", ::ask('/r?st=404', 'X-I: 1', 'X-J: 1'), "GET /info", ::ask('/r', 'X-I: 1'), "GET /show"]

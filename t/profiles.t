@@ -87,7 +87,7 @@ refused('profile: two names', 'session_profile a b { cookie_name x; }', qr/inval
 refused("profile: the name $_", "session_profile \"$_\" { cookie_name x; }", qr/\Q"$_"\E/, %http)
     for 'a-b', 'a.b', 'a b', '', "\xc3\xa4", 'data', 'info', 'my_data', 'data_x', 'a_info_b', 'idling', 'rolling', 'absolute';
 refused('profile: twice', "$web $web", qr/duplicate/, %http);
-refused('profile: twice but for case', "$web session_profile WEB { cookie_name other; }", qr/duplicate/, %http);
+refused('profile: twice but for case', "$web session_profile WEB { cookie_name other; }", qr/"WEB"/, %http);
 refused('profile: in a server', 'session_profile a { cookie_name x; }', qr/not allowed here/);
 refused_with('session_profile a { storage nowhere; }', 'a storage that there is not', 'session start profile=a;', qr/\[emerg\].*storage".*"nowhere"/);
 refused("a line of it: $_->[0]", "session_profile a { $_->[0] }", $_->[1], %http, names => $_->[2])

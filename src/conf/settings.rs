@@ -248,6 +248,25 @@ impl Settings {
         self.lookup.iter().filter_map(Lookup::header)
     }
 
+    /// Whether a location with the other settings keeps the session in the same place, with the same keys and limits.
+    pub fn is_kept_like(&self, other: &Settings) -> bool {
+        Arc::ptr_eq(&self.policy, &other.policy) && self.has_same_backend(other)
+    }
+
+    /// Whether both keep the session in the same place.
+    pub fn has_same_backend(&self, other: &Settings) -> bool {
+        match (&self.backend, &other.backend) {
+            (Some(a), Some(b)) => Rc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the session may change when the response is there.
+    pub fn may_change_on_response(&self) -> bool {
+        self.control.is_some() || self.jar.is_some() || !self.on_response.is_empty()
+    }
+
     /// Whether a cookie is this session's, be it a chunk or the remember cookie.
     pub fn owns_cookie(&self, name: &[u8]) -> bool {
         self.policy.owns_cookie(name)

@@ -62,7 +62,7 @@ fn run_session(request: Request<'_>, settings: &'static Settings) {
         return;
     };
     let due = begin(request, context, settings);
-    save::carry_out(request, context, settings, due);
+    save::carry_out_early(request, context, settings, due);
 }
 
 /// Changes the session in memory as the location asks, unless it is done, and says what is due then.
@@ -114,7 +114,8 @@ fn change(request: Request<'_>, context: &mut Context, settings: &Settings) {
     match core::str::from_utf8(subject) {
         Ok("") => {}
         Ok(subject) => {
-            session_to_fill(request, context, settings).set_subject(Some(subject));
+            let is_new = session_to_fill(request, context, settings).set_subject(Some(subject));
+            context.slot_mut(settings.profile).logs_in |= is_new;
         }
         Err(_) => request_log!(
             WARN,

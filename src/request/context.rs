@@ -148,6 +148,8 @@ pub struct Slot {
     pub refused_cookie: bool,
     /// The request's remember cookie was refused and is to be expired.
     pub refused_remember: bool,
+    /// The request sets the subject: somebody logs in.
+    pub logs_in: bool,
     /// What a control header said of `session_remember`.
     pub remember: Option<bool>,
     pub due: Vec<DueHeader>,
@@ -168,6 +170,7 @@ impl Slot {
             restored: Vec::new(),
             refused_cookie: false,
             refused_remember: false,
+            logs_in: false,
             remember: None,
             due: Vec::new(),
         }
@@ -176,6 +179,13 @@ impl Slot {
     /// Something was ended, or is to be saved or sent, that the request does not tell.
     pub fn has_news(&self) -> bool {
         self.ended || !self.due.is_empty() || self.session.as_ref().is_some_and(Session::is_dirty)
+    }
+
+    /// Something is to be saved.
+    pub fn has_changes(&self) -> bool {
+        self.session
+            .as_ref()
+            .is_some_and(|session| session.is_dirty() || session.is_info_dirty())
     }
 
     /// From now on this is the session, or there is none.
@@ -292,7 +302,12 @@ impl Context {
         slot.session.as_ref().filter(|session| {
             sight_of(request, slot) == Sight::Clear
                 && session.has_audience()
-                && matches!(session.state(), State::Open | State::Remembered)
+                && match session.state() {
+                    State::Open | State::Remembered => true,
+                    // It is saved when the response is there.
+                    State::New => session.reserved().is_some(),
+                    State::Ended => false,
+                }
         })
     }
 

@@ -113,11 +113,11 @@ pub fn strip_trailers(request: Request<'_>, location: &LocationSettings, body: *
         let next = unsafe { (**link).next };
         (!next.is_null()).then_some(next.cast_const())
     });
-    // SAFETY: as above, every link has a buffer.
-    if links
-        .into_iter()
-        .any(|link| unsafe { (*(*link).buf).last_buf() != 0 })
-    {
+    let is_last = |link: *const ngx_chain_t| {
+        // SAFETY: as above, and every link has a buffer.
+        unsafe { (*(*link).buf).last_buf() != 0 }
+    };
+    if links.into_iter().any(is_last) {
         headers_out::remove_trailers(request, |name| is_control(location, name));
     }
 }
@@ -200,6 +200,7 @@ impl Orders {
             context.slot_mut(settings.profile).remember = self.remember;
             know_remember_token(request, context, settings);
         }
+        context.slot_mut(settings.profile).logs_in |= self.subject.is_some();
         let session = session_to_fill(request, context, settings);
         if let Some(audience) = &self.audience {
             session.set_audience(audience);
@@ -209,9 +210,7 @@ impl Orders {
             // Somebody has logged in, and must not go on with an id that others may know.
             session.mark_dirty();
         }
-        for patch in &self.data {
-            session.patch(patch);
-        }
+        session.patch_all(&self.data);
         for patch in &self.info {
             session.patch_info(patch);
         }

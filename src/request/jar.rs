@@ -105,16 +105,12 @@ pub fn restore(request: Request<'_>, context: &mut Context, settings: &Settings)
         return Restored::default();
     }
     let slot = context.slot_mut(settings.profile);
-    let has_jar = slot
-        .session
-        .as_ref()
-        .is_some_and(|session| session.stored_jar().is_some());
-    if !has_jar {
+    if slot.session.is_none() || open(request, slot, jar_settings).is_empty() {
         return Restored::default();
     }
     let origin = OriginTexts::of(request, jar_settings);
-    let sent = open(request, slot, jar_settings);
-    let sent = sent.cookies_for(&origin.get(), request.now());
+    let jar = open(request, slot, jar_settings);
+    let sent = jar.cookies_for(&origin.get(), request.now());
     Restored {
         names: sent.names().map(str::to_owned).collect(),
         header: sent.header(),
@@ -123,12 +119,9 @@ pub fn restore(request: Request<'_>, context: &mut Context, settings: &Settings)
 
 /// The session's jar, read once a request.
 fn open<'s>(request: Request<'_>, slot: &'s mut Slot, settings: &JarSettings) -> &'s mut Jar {
-    let stored = slot
-        .session
-        .as_ref()
-        .and_then(|session| session.stored_jar());
+    let session = slot.session.as_ref();
     slot.jar.get_or_insert_with(|| {
-        let jar = stored.map_or_else(|| Ok(Jar::default()), Jar::from_json);
+        let jar = session.map_or_else(|| Ok(Jar::default()), |session| session.jar());
         let jar = jar.unwrap_or_else(|error| {
             request_log!(ERR, request, "{error}");
             Jar::default()

@@ -18,7 +18,7 @@ use crate::http::Request;
 const INLINE_ROUNDS: u32 = 1_000;
 
 /// Why a session could not be had.
-enum Trouble {
+pub enum Trouble {
     Refused(Refusal),
     /// The storage is out of reach: nothing is known of the session.
     Unknown,
@@ -114,6 +114,22 @@ pub async fn reopen(waiter: Waiter, settings: &'static Settings) -> Option<Sessi
         .token
         .ok()?;
     load(waiter, settings, Kind::Session, token).await.ok()
+}
+
+/// The session of a token that this worker has made, with the changes of another request.
+pub async fn load_text(
+    waiter: Waiter,
+    settings: &'static Settings,
+    token: &str,
+) -> Result<Session, Trouble> {
+    let request = waiter.request();
+    let token = with_binding(request, settings, |binding| {
+        let now = request.now();
+        settings
+            .policy
+            .verify_text(Kind::Session, token.as_bytes(), binding, now)
+    })?;
+    load(waiter, settings, Kind::Session, token).await
 }
 
 /// The session is missing or over: a remember cookie may bring its user back.

@@ -131,25 +131,50 @@ fn change(
 /// The request leaves its location for another: what the upstream's answer asked of the sessions is done now, since
 /// nothing of that answer comes by the filters. What has to wait is left in `context.waiting`.
 pub fn leave(request: Request<'_>, context: &mut Context) {
-    let (Some(location), Some(upstream)) = (context.location, Upstream::of(request)) else {
+    let Some(location) = context.location.filter(|_| context.stage == Stage::Done) else {
         return;
     };
-    let is_due = upstream.led_elsewhere(request)
-        && context.obeyed != Some(upstream)
-        && context.stage == Stage::Done
-        && !context.refused;
-    if !is_due {
-        return;
+    let brought = led_here(request, context, location);
+    for left in location.active() {
+        let mut due = Due::Nothing;
+        if let Some(brought) = brought.as_ref().filter(|_| !context.refused) {
+            due = change(request, context, left, brought);
+        }
+        if is_put_off(context, left) && !goes_on(left, settings(request)) {
+            due = due.max(Due::Changes);
+        }
+        save::carry_out(request, context, left, due);
+    }
+}
+
+/// What the upstream brought whose answer led to another location.
+fn led_here<'r>(
+    request: Request<'r>,
+    context: &mut Context,
+    location: &LocationSettings,
+) -> Option<Brought<'r>> {
+    let upstream = Upstream::of(request)?;
+    if !upstream.led_elsewhere(request) || context.obeyed == Some(upstream) {
+        return None;
     }
     context.obeyed = Some(upstream);
-    let brought = Brought {
+    Some(Brought {
         orders: control::read(request, location, upstream.headers(request)),
         cookies: jar::take(request, context, location),
-    };
-    for settings in location.active() {
-        let due = change(request, context, settings, &brought);
-        save::carry_out(request, context, settings, due);
-    }
+    })
+}
+
+/// Whether the save of a new session waits for the response.
+fn is_put_off(context: &Context, settings: &Settings) -> bool {
+    let slot = context.slot(settings.profile);
+    slot.and_then(|slot| slot.session.as_ref())
+        .is_some_and(|session| session.reserved().is_some())
+}
+
+/// Whether the next location saves the session in the same manner.
+fn goes_on(left: &Settings, next: &LocationSettings) -> bool {
+    let next = next.of(left.profile);
+    next.is_some_and(|next| next.action.stores() && left.is_kept_like(next))
 }
 
 /// The response of a subrequest changes the sessions in memory; the client's own request saves them.

@@ -1,7 +1,6 @@
 //! Phase 1, before nginx's own `if`, `return` and `rewrite`: whose request is this?
 
 use core::ptr;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use ngx::core::Status;
@@ -182,24 +181,16 @@ fn may_keep(request: Request<'_>, context: &Context, settings: &'static Settings
     else {
         return false;
     };
-    let same_backend = same_backend(earlier, settings);
-    let earlier = &earlier.policy;
-    let policy = &settings.policy;
-    if ptr::eq(&**earlier, &**policy) && same_backend {
+    if earlier.is_kept_like(settings) {
         return true;
     }
+    let same_backend = earlier.has_same_backend(settings);
+    let earlier = &earlier.policy;
+    let policy = &settings.policy;
     let same_session = earlier.cookie_name == policy.cookie_name
         && Arc::ptr_eq(&earlier.keys, &policy.keys)
         && same_backend
         && earlier.bind == policy.bind;
     let fresh = matches!(slot.found, SessionStatus::New | SessionStatus::Remembered);
     same_session && (fresh || lookup::verify(request, context, settings).token.is_ok())
-}
-
-fn same_backend(a: &Settings, b: &Settings) -> bool {
-    match (&a.backend, &b.backend) {
-        (Some(a), Some(b)) => Rc::ptr_eq(a, b),
-        (None, None) => true,
-        _ => false,
-    }
 }

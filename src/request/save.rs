@@ -9,9 +9,10 @@ use session::{
     expire_cookie, set_cookie,
 };
 
-use super::context::{Context, DueHeader, SessionStatus};
+use super::context::{Context, DueHeader, SessionStatus, Slot};
 use super::lookup::{self, stretch, with_binding};
 use super::response::Due;
+use super::siblings::{self, CaughtUp, Fate};
 use super::store::{self, RecordName};
 use super::wait::{self, Waiter};
 use super::{random_bytes, renewals};
@@ -37,11 +38,33 @@ pub fn carry_out(
     }
 }
 
+/// The same, before the content. A new session whose location may change it once more when the response is there is saved
+/// then: nobody has its token yet, and one record is enough.
+pub fn carry_out_early(
+    request: Request<'_>,
+    context: &mut Context,
+    settings: &'static Settings,
+    due: Due,
+) {
+    let slot = context.slot_mut(settings.profile);
+    let is_saved = !slot.is_only_read();
+    let new = slot
+        .session
+        .as_mut()
+        .filter(|session| session.state() == State::New && session.id().is_none());
+    match new {
+        Some(session) if is_saved && session.is_dirty() && settings.may_change_on_response() => {
+            session.reserve(SessionId::from_random(random_bytes()));
+            slot.found = SessionStatus::New;
+        }
+        _ => carry_out(request, context, settings, due),
+    }
+}
+
 fn is_changed(context: &Context, settings: &Settings) -> bool {
-    let session = context
+    context
         .slot(settings.profile)
-        .and_then(|slot| slot.session.as_ref());
-    session.is_some_and(|session| session.is_dirty() || session.is_info_dirty())
+        .is_some_and(Slot::has_changes)
 }
 
 /// A link must not plant a session, nor may what the client does not get replace what it has.
@@ -145,23 +168,42 @@ fn touch(request: Request<'_>, context: &mut Context, settings: &Settings) {
     }
 }
 
-/// Makes the tokens, writes their records, and then lets the session be theirs and their cookies be due.
+/// Saves the session, going on from what other requests of the client have saved since this one began.
 async fn save(waiter: Waiter, settings: &'static Settings) {
+    match siblings::catch_up(waiter, settings).await {
+        CaughtUp::Save(saving) => {
+            store(waiter, settings).await;
+            drop(saving);
+        }
+        CaughtUp::End => end(waiter, settings).await,
+        CaughtUp::Nothing => {}
+    }
+}
+
+/// Makes the tokens, writes their records, and then lets the session be theirs and their cookies be due.
+async fn store(waiter: Waiter, settings: &'static Settings) {
     let made = match make(waiter, settings).await {
         Some(Ok(made)) => made,
         Some(Err(error)) => return refuse(waiter, settings, &error).await,
         None => return,
     };
+    let replaced = waiter
+        .session(settings)
+        .and_then(|session| session.id().copied());
     if let Some(backend) = settings.backend.as_deref() {
         if let Err(error) = write(waiter, backend, &made.session).await {
-            if let Some(id) = waiter.session(settings).and_then(|session| session.id()) {
-                renewals::failed(id);
+            if let Some(id) = replaced {
+                renewals::failed(&id);
             }
             return match error {
                 // As with any session that is too large: it stays as it was.
                 storage::Error::TooLarge { .. } => revert(waiter, settings).await,
                 _ => fail(waiter, settings, backend, &error),
             };
+        }
+        if let Some(id) = replaced {
+            let fate = Fate::Replaced(made.session.token_text());
+            siblings::note(waiter.request(), id, fate);
         }
     }
     let remember = match (made.remember, settings.backend.as_deref()) {
@@ -195,7 +237,8 @@ async fn make(waiter: Waiter, settings: &'static Settings) -> Option<Result<Made
     let session = slot.session.as_mut()?;
     let is_new = session.id().is_none() && session.state() == State::New;
     let remember = by_cookie && decide_remember(request, session, settings, slot.remember);
-    let id = SessionId::from_random(random_bytes());
+    let id = session.reserved().copied();
+    let id = id.unwrap_or_else(|| SessionId::from_random(random_bytes()));
     let sealed = with_binding(request, settings, |binding| match by_cookie {
         true => session.seal(policy, id, binding, request.now()),
         false => session.seal_text(policy, id, binding, request.now()),
@@ -335,8 +378,20 @@ fn finish(
     }
 }
 
-/// Only the info has changed: the record is written again, under its id. The remember record follows.
+/// Only the info has changed: the record is written again, under its id.
 async fn save_info(waiter: Waiter, settings: &'static Settings) {
+    match siblings::catch_up(waiter, settings).await {
+        CaughtUp::Save(saving) => {
+            store_info(waiter, settings).await;
+            drop(saving);
+        }
+        CaughtUp::End => end(waiter, settings).await,
+        CaughtUp::Nothing => {}
+    }
+}
+
+/// Writes the record with the new info. The remember record follows.
+async fn store_info(waiter: Waiter, settings: &'static Settings) {
     let (Some(backend), Some(session)) = (settings.backend.as_deref(), waiter.session(settings))
     else {
         return;
@@ -497,6 +552,12 @@ async fn end(waiter: Waiter, settings: &'static Settings) {
         }
     }
     let (request, context) = (waiter.request(), waiter.context());
+    let ended = waiter
+        .session(settings)
+        .and_then(|session| session.id().copied());
+    if let Some(id) = ended.filter(|_| settings.backend.is_some()) {
+        siblings::note(request, id, Fate::Ended);
+    }
     // A location that an internal redirect leads to may begin another session.
     let slot = context.slot_mut(settings.profile);
     slot.set_session(None);

@@ -187,7 +187,10 @@ pub fn property_text(
 ) -> Option<String> {
     let seconds = |left: Option<i64>| left.map(|left| left.max(0).to_string());
     match property {
-        Property::Id => session.id().map(session::SessionId::text),
+        Property::Id => session
+            .id()
+            .or_else(|| session.reserved())
+            .map(session::SessionId::text),
         Property::Audience => Some(session.audience().to_owned()),
         Property::Subject => session.subject().map(str::to_owned),
         Property::Timeout => seconds(remaining.timeout),

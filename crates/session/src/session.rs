@@ -85,6 +85,8 @@ pub struct Session {
     dirty: bool,
     info_dirty: bool,
     token: Option<StoredToken>,
+    /// The id that the first token will have.
+    reserved: Option<SessionId>,
     remember_token: Option<StoredToken>,
     /// The collections that list the stored token.
     listed: Vec<MetaEntry>,
@@ -106,6 +108,7 @@ impl Session {
             dirty: false,
             info_dirty: false,
             token: None,
+            reserved: None,
             remember_token: None,
             listed: Vec::new(),
         }
@@ -190,6 +193,20 @@ impl Session {
     #[must_use]
     pub fn id(&self) -> Option<&SessionId> {
         self.token.as_ref().map(|token| &token.header.id)
+    }
+
+    /// Settles the id that the first save will give this session, so that it can be told before. Nothing happens to one that has
+    /// an id.
+    pub fn reserve(&mut self, id: SessionId) {
+        if self.token.is_none() {
+            self.reserved.get_or_insert(id);
+        }
+    }
+
+    /// The id that the first save has to use, if that is settled.
+    #[must_use]
+    pub fn reserved(&self) -> Option<&SessionId> {
+        self.reserved.as_ref()
     }
 
     /// The audience.
@@ -392,10 +409,11 @@ impl Session {
     /// What is left of the time limits at `now` (Unix seconds). A session that is not stored has none.
     #[must_use]
     pub fn remaining(&self, p: &Policy, now: u64) -> Remaining {
-        self.token
-            .as_ref()
-            .map(|token| Remaining::of(&p.times, &token.header, now))
-            .unwrap_or_default()
+        match (&self.token, &self.reserved) {
+            (Some(token), _) => Remaining::of(&p.times, &token.header, now),
+            (None, Some(_)) => Remaining::at_first(&p.times),
+            (None, None) => Remaining::default(),
+        }
     }
 
     /// The entries in their order, without the current one after a logout.

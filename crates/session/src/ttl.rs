@@ -35,15 +35,25 @@ pub struct Remaining {
 
 impl Remaining {
     pub(crate) fn of(times: &Timeouts, header: &Header, now: u64) -> Self {
-        let idling = left(times.idling, header.used(), now);
-        let rolling = left(times.rolling, header.saved(), now);
-        let absolute = left(times.absolute, header.created, now);
-        let timeout = [idling, rolling, absolute].into_iter().flatten().min();
+        Self::new(
+            left(times.idling, header.used(), now),
+            left(times.rolling, header.saved(), now),
+            left(times.absolute, header.created, now),
+        )
+    }
+
+    /// Of a session that is being made.
+    pub(crate) fn at_first(times: &Timeouts) -> Self {
+        let all = |limit| left(limit, 0, 0);
+        Self::new(all(times.idling), all(times.rolling), all(times.absolute))
+    }
+
+    fn new(idling: Option<i64>, rolling: Option<i64>, absolute: Option<i64>) -> Self {
         Self {
             idling,
             rolling,
             absolute,
-            timeout,
+            timeout: [idling, rolling, absolute].into_iter().flatten().min(),
         }
     }
 }

@@ -49,6 +49,28 @@ impl Session {
             })
     }
 
+    /// Changes this audience's data by several merge patches, one after another; true when all of them together changed
+    /// something.
+    pub fn patch_all(&mut self, patches: &[MergePatch]) -> bool {
+        match patches {
+            [] => false,
+            [patch] => self.patch(patch),
+            _ => {
+                let mut data: Map<String, Value> = (*self.entry.data).clone();
+                for patch in patches {
+                    patch.apply(&mut data);
+                }
+                self.edit(|entry| {
+                    let is_new = *entry.data != data;
+                    if is_new {
+                        *entry.data = data;
+                    }
+                    is_new
+                })
+            }
+        }
+    }
+
     /// Changes this audience's data by a merge patch; true when that changed something.
     pub fn patch(&mut self, patch: &MergePatch) -> bool {
         patch.changes(&self.entry.data) && self.edit(|entry| patch.apply(&mut entry.data))
@@ -228,6 +250,8 @@ mod tests {
         session.dirty = false;
         assert!(!session.patch(&patch(&json!({"a": {"b": 1, "x": null}}))));
         assert!(!session.patch(&patch(&json!({}))));
+        let there_and_back = [json!({"a": 1}), json!({"a": {"b": 1}})].map(|p| patch(&p));
+        assert!(!session.patch_all(&there_and_back));
         assert!(!session.is_dirty());
         assert_eq!(session.data_json(), r#"{"a":{"b":1},"c.d":2}"#);
         session.end();

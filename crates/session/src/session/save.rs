@@ -266,6 +266,7 @@ impl Session {
             return;
         }
         self.token = token;
+        self.reserved = None;
         self.listed.clone_from(&sealed.listed);
         self.dirty = false;
         self.info_dirty = false;

@@ -1,0 +1,202 @@
+//! Requests of one client that run at the same time, each changing the same session.
+//!
+//! Every save gives the session a new id, so of two requests that began with one id the later would undo what the earlier
+//! has saved. Within a worker (with HTTP/2, that is all of a browser) the later one catches up: it waits for a save
+//! under way, reads what was saved, does its own changes again on that, and saves the result. An old id must be no way
+//! into what a session has become since, so this is for requests from the same address with the same user agent only,
+//! and not beyond a login.
+
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use session::{Place, Rebased, SessionId};
+
+use super::context::SessionStatus;
+use super::lookup::{self, Trouble};
+use super::wait::Waiter;
+use crate::conf::Settings;
+use crate::http::Request;
+
+/// Beyond this many, old entries are swept out; beyond twice as many, all are.
+const SWEEP_AT: usize = 8192;
+/// Seconds that it is known what has become of an id. Requests that run longer save what they have.
+const KNOWN_FOR: u64 = 600;
+
+thread_local! {
+    static SIBLINGS: RefCell<Siblings> = RefCell::new(Siblings::default());
+}
+
+#[derive(Default)]
+struct Siblings {
+    /// What has become of an id.
+    fates: HashMap<SessionId, Entry>,
+    /// The ids from which a save is under way, with those who wait for its end.
+    saving: HashMap<SessionId, Vec<Waker>>,
+}
+
+struct Entry {
+    fate: Fate,
+    client: Client,
+    /// Unix seconds.
+    until: u64,
+}
+
+/// What a save or its like has made of a session's id.
+#[derive(Clone)]
+pub enum Fate {
+    /// It was replaced; this is the new token.
+    Replaced(String),
+    /// The session was ended.
+    Ended,
+}
+
+/// Who a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Client(u64);
+
+impl Client {
+    fn of(request: Request<'_>) -> Client {
+        let mut hasher = DefaultHasher::new();
+        request.remote_addr().hash(&mut hasher);
+        request.user_agent().hash(&mut hasher);
+        Client(hasher.finish())
+    }
+}
+
+/// What has become of an id, as far as this client may know.
+fn fate(id: &SessionId, client: Client) -> Option<Fate> {
+    SIBLINGS.with_borrow(|siblings| {
+        let entry = siblings.fates.get(id)?;
+        (entry.client == client).then(|| entry.fate.clone())
+    })
+}
+
+/// Takes note of what has become of an id.
+pub fn note(request: Request<'_>, id: SessionId, fate: Fate) {
+    let (client, now) = (Client::of(request), request.now());
+    SIBLINGS.with_borrow_mut(|siblings| {
+        if siblings.fates.len() >= SWEEP_AT {
+            siblings.fates.retain(|_, entry| entry.until > now);
+        }
+        if siblings.fates.len() >= 2 * SWEEP_AT {
+            siblings.fates.clear();
+        }
+        let entry = Entry {
+            fate,
+            client,
+            until: now + KNOWN_FOR,
+        };
+        siblings.fates.insert(id, entry);
+    });
+}
+
+/// What a request has to do once it has caught up.
+pub enum CaughtUp {
+    /// Save, and keep this until that is done.
+    Save(Option<Saving>),
+    /// End the session.
+    End,
+    /// Nothing: what it changed is over.
+    Nothing,
+}
+
+/// Lets a session that is about to be saved go on from what other requests of the client have saved meanwhile.
+/// Sessions in cookies cannot: only the client has them.
+pub async fn catch_up(waiter: Waiter, settings: &'static Settings) -> CaughtUp {
+    if settings.policy.place == Place::Cookie {
+        return CaughtUp::Save(None);
+    }
+    loop {
+        let Some(id) = waiter
+            .session(settings)
+            .and_then(|session| session.id().copied())
+        else {
+            return CaughtUp::Save(None);
+        };
+        let saving = Saving::begin(id).await;
+        match fate(&id, Client::of(waiter.request())) {
+            None => return CaughtUp::Save(Some(saving)),
+            Some(Fate::Ended) => return give_up(waiter, settings, "it was ended"),
+            Some(Fate::Replaced(token)) => {
+                drop(saving);
+                if let Some(done) = go_on_from(waiter, settings, &token).await {
+                    return done;
+                }
+            }
+        }
+    }
+}
+
+/// Does this request's changes again on the session of `token`. `None`: go on with that.
+async fn go_on_from(waiter: Waiter, settings: &'static Settings, token: &str) -> Option<CaughtUp> {
+    let fresh = match lookup::load_text(waiter, settings, token).await {
+        Ok(fresh) => fresh,
+        Err(Trouble::Refused(_)) => return Some(give_up(waiter, settings, "it is over")),
+        Err(Trouble::Unknown) => {
+            let slot = waiter.slot(settings);
+            slot.found = SessionStatus::Error;
+            slot.set_session(None);
+            slot.due.clear();
+            return Some(CaughtUp::Nothing);
+        }
+    };
+    let now = waiter.request().now();
+    let slot = waiter.slot(settings);
+    let jar = slot.jar.as_deref_mut();
+    let logs_in = slot.logs_in;
+    match slot.session.as_mut()?.rebase(fresh, jar, now) {
+        Rebased::Merged if !slot.has_changes() => Some(CaughtUp::Nothing),
+        Rebased::Merged => None,
+        Rebased::Last => Some(CaughtUp::End),
+        Rebased::Gone => Some(give_up(waiter, settings, "it was ended")),
+        // A login of one's own stands by itself.
+        Rebased::OtherSubject if logs_in => Some(CaughtUp::Save(None)),
+        Rebased::OtherSubject => Some(give_up(waiter, settings, "somebody has logged in")),
+    }
+}
+
+/// What this request changed is of no use any more, and must not come back by a save.
+fn give_up(waiter: Waiter, settings: &Settings, why: &str) -> CaughtUp {
+    request_log!(
+        INFO,
+        waiter.request(),
+        "what this request changed in the session is not saved: {why} meanwhile"
+    );
+    waiter.slot(settings).set_session(None);
+    CaughtUp::Nothing
+}
+
+/// A save from an id, which no other may begin meanwhile.
+pub struct Saving(SessionId);
+
+impl Saving {
+    /// Begins when no other is under way.
+    async fn begin(id: SessionId) -> Saving {
+        poll_fn(|context| {
+            SIBLINGS.with_borrow_mut(|siblings| match siblings.saving.get_mut(&id) {
+                Some(waiting) => {
+                    waiting.push(context.waker().clone());
+                    Poll::Pending
+                }
+                None => {
+                    siblings.saving.insert(id, Vec::new());
+                    Poll::Ready(())
+                }
+            })
+        })
+        .await;
+        Saving(id)
+    }
+}
+
+impl Drop for Saving {
+    fn drop(&mut self) {
+        let waiting = SIBLINGS.with_borrow_mut(|siblings| siblings.saving.remove(&self.0));
+        for waker in waiting.into_iter().flatten() {
+            waker.wake();
+        }
+    }
+}
