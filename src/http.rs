@@ -2,6 +2,7 @@
 //!
 //! The differences between nginx versions live here and nowhere else.
 
+pub mod arguments;
 pub mod headers_in;
 pub mod headers_out;
 mod list;

@@ -239,7 +239,7 @@ location = /what { return 200 "$session_info_a|$session_json"; }
 --- http_config eval
 $::in_shm
 --- capture eval
-[$::token, undef, undef, { T => qr/^Set-Cookie: session=([^;]+)/m }]
+[$::token, undef, undef, { T => qr/^Set-Cookie: session=([^;]+)/mi }]
 --- request eval
 ['GET /seed?u=ann', 'GET /a/out?session_id=$CAPTURED_T', 'GET /a/show?session_id=$CAPTURED_T', 'GET /seed?u=bob', 'GET /a/logout?session_id=$CAPTURED_T', 'GET /a/show?session_id=$CAPTURED_T']
 --- error_code eval
@@ -262,7 +262,7 @@ qr/\[info\].*session: .*"arg:session_id" is only read: /
 
 === a link cannot plant a session, nor can it replace the one that is there
 --- capture eval
-[{ T => qr/^Set-Cookie: session=([^;]+)/m }, { C => qr/^Set-Cookie: (session=[^;]+)/m }]
+[{ T => qr/^Set-Cookie: session=([^;]+)/m }, { C => qr/^Set-Cookie: (session=[^;]+)/mi }]
 --- request eval
 ['GET /seed?u=eve', 'GET /seed?u=ann', 'GET /ac/set?u=x&session_id=$CAPTURED_T', 'GET /ca/set?u=new&session_id=$CAPTURED_T', 'GET /ac/get?session_id=$CAPTURED_T']
 --- more_headers eval
@@ -274,7 +274,7 @@ qr/\[info\].*session: .*"arg:session_id" is only read: /
 
 === the first that verifies wins; what does not verify is passed over
 --- capture eval
-[{ T => qr/^Set-Cookie: session=([^;]+)/m }, { C => qr/^Set-Cookie: (session=[^;]+)/m }]
+[{ T => qr/^Set-Cookie: session=([^;]+)/m }, { C => qr/^Set-Cookie: (session=[^;]+)/mi }]
 --- request eval
 ['GET /seed?u=link', 'GET /seed?u=cook', (map { ("GET /ac/get?session_id=$_", "GET /ca/get?session_id=$_") } '$CAPTURED_T', 'made-up'), 'GET /ca/get?session_id=$CAPTURED_T', 'GET /ha/get?session_id=$CAPTURED_T', 'GET /ha/get?session_id=made-up']
 --- more_headers eval

@@ -1,14 +1,29 @@
--- What wrk sends if there are several cookies, and what it saw, in one line of numbers for load.py.
+-- What wrk sends and when, and what it saw, in one line of numbers for load.py.
 
 local requests = {}
 local turn = 0
+local started = 0
+
+function setup(thread)
+   thread:set("number", started)
+   started = started + 1
+end
 
 function init()
+   local pause = tonumber(os.getenv("BENCH_PAUSE_MS"))
+   if pause then
+      -- Each connection waits so long on average; never in step with the others.
+      delay = function()
+         return math.random(math.floor(pause / 2), math.floor(pause * 3 / 2))
+      end
+   end
    local file = os.getenv("BENCH_COOKIES")
    if not file then return end
    for cookie in io.lines(file) do
       requests[#requests + 1] = wrk.format("GET", nil, { Cookie = cookie })
    end
+   -- A second thread begins in the middle: the same session at the same time would wait.
+   turn = math.floor(#requests / 2) * number
    -- wrk asks for every request only if this is there.
    request = function()
       turn = turn % #requests + 1

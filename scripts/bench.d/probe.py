@@ -36,6 +36,9 @@ def check(port: int, row: Row, cookie: str | None) -> None:
     lines = len(response.headers.get_all("Set-Cookie", []))
     if bool(lines) != row.sets_cookies:
         raise ProbeError(f"{row.name}: set {lines} cookies, which is {'not enough' if row.sets_cookies else 'too many'}")
+    mapped = response.headers.get("Session-Mapped")
+    if row.mapped is not None and mapped != row.mapped:
+        raise ProbeError(f"{row.name}: the request's headers were {mapped!r}, not {row.mapped!r}")
     if row.body is not None and body != row.body.encode():
         raise ProbeError(f"{row.name}: the program behind nginx saw {body!r}, not {row.body!r}")
 

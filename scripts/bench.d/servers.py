@@ -65,7 +65,7 @@ class Servers:
             self.stores.start()
             behind = self._start("upstream.conf", self._cores.load[-1:], self._upstream_port)
             self.bare_worker = workers_of(behind, 1)[0]
-            self._write("cookies.conf", cookie_makers(self.stores.places()))
+            self._write("cookies.conf", cookie_makers(self.stores.places(), self.stores.jars()))
             self._write("backends.conf", self.stores.configuration())
             self._write("locations.conf", (HERE / "locations.conf").read_text("utf-8") + self.stores.locations())
             master = self._start("nginx.conf", self._cores.measured, self.probe_port)
@@ -172,9 +172,9 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
-def cookie_makers(places: dict[str, str]) -> str:
-    """Locations /make/NAME, each setting the cookies of a session with its own kind of data; `places` has the names of those
-    whose sessions are in a backend, and the backends."""
+def cookie_makers(places: dict[str, str], jars: dict[str, str]) -> str:
+    """Locations /make/NAME, each setting the cookies of a session with its own kind of data; `places` and `jars` have the names
+    of those whose sessions are in a backend, and the backends."""
     user = {"user": "ann@example.org", "role": "editor", "locale": "en_GB", "seen": "never"}
     random = Random(1)
 
@@ -187,6 +187,7 @@ def cookie_makers(places: dict[str, str]) -> str:
         for n in range(25)
     }
     tokens = {"access_token": token(1200), "id_token": token(1200), "refresh_token": token(500)}
+    five = "session_cookie_jar on; proxy_pass http://behind/jar/five;"
     return "\n".join(
         [
             maker("small", user),
@@ -194,11 +195,13 @@ def cookie_makers(places: dict[str, str]) -> str:
             maker("tokens", user | tokens),
             maker("plain", user | tokens, "session_compression_threshold 0;"),
             maker("foreign", user, "session_secret another;"),
+            maker("jar", user, content=five),
         ]
         + [maker(name, user, f"session_storage {backend};") for name, backend in places.items()]
+        + [maker(name, user, f"session_storage {backend};", five) for name, backend in jars.items()]
     )
 
 
-def maker(name: str, data: dict[str, str], line: str = "") -> str:
+def maker(name: str, data: dict[str, str], line: str = "", content: str = "empty_gif;") -> str:
     values = "".join(f'    session_set {key} "{value}";\n' for key, value in data.items())
-    return f"location = /make/{name} {{\n    session start; {line}\n{values}    empty_gif;\n}}\n"
+    return f"location = /make/{name} {{\n    session start; {line}\n{values}    {content}\n}}\n"

@@ -139,19 +139,24 @@ class Stores:
 
     def configuration(self) -> str:
         """The backends. Saves have a zone of their own: a full one drops sessions, and those of checks must stay."""
-        zones = [f"session_backend {name} shm {{ size 32m; }}" for name in ("shm", "shm_save")]
+        zones = [f"session_backend {name} shm {{ size 32m; }}" for name in ("shm", "shm_save", "shm_jar")]
         # To find out how many sessions fit into it.
         zones.append("session_backend shm_fill shm { size 8m; evict off; }")
         return "\n".join(zones + [server.backend() for server in self._servers.values()]) + "\n"
 
     def locations(self) -> str:
         names = ["shm", *self._servers]
-        return "\n".join(LOCATIONS.replace("@NAME@", name).replace("@SAVE@", save_of(name)) for name in names)
+        return "\n".join(locations_of(name) for name in names)
 
     def places(self) -> dict[str, str]:
         """Which backend has the sessions that /make/NAME makes."""
         names = ["shm", *self._servers]
-        return {name: name for name in names} | {f"{name}-save": save_of(name) for name in names} | {"fill": "shm_fill"}
+        saves = {f"{name}-{kind}": save_of(name, kind) for name in names for kind in ("save", "told")}
+        return {name: name for name in names} | saves | {"fill": "shm_fill"}
+
+    def jars(self) -> dict[str, str]:
+        """The same for sessions with five cookies in the jar."""
+        return {f"{name}-jar": save_of(name, "jar") for name in ["shm", *self._servers]}
 
 
 # Every save brings the cookie of the set-up, whose record is kept for session_stale_ttl after each.
@@ -169,11 +174,52 @@ location = /@NAME@/save {
     session_set       seen $msec;
     empty_gif;
 }
+
+location = /@NAME@/jar-control {
+    session           start;
+    session_storage   @JAR@;
+    session_hide      on;
+    proxy_hide_header Set-Cookie;
+    proxy_pass        http://behind/jar/change;
+}
+
+location = /@NAME@/jar {
+    session            start;
+    session_storage    @JAR@;
+    session_stale_ttl  1h;
+    session_cookie_jar on;
+    proxy_pass         http://behind/jar/change;
+}
+
+location = /@NAME@/told-control {
+    session           start;
+    session_storage   @SAVE@;
+    session_hide      on;
+    proxy_hide_header X-Session-Data;
+    proxy_pass        http://behind/told;
+}
+
+location = /@NAME@/told {
+    session           start;
+    session_storage   @SAVE@;
+    session_stale_ttl 1h;
+    session_hide      on;
+    session_control   on;
+    proxy_pass        http://behind/told;
+}
 """
 
 
-def save_of(name: str) -> str:
-    return "shm_save" if name == "shm" else name
+def locations_of(name: str) -> str:
+    text = LOCATIONS.replace("@NAME@", name)
+    return text.replace("@SAVE@", save_of(name)).replace("@JAR@", save_of(name, "jar"))
+
+
+def save_of(name: str, kind: str = "save") -> str:
+    """The backend that these saves go to: in shared memory those of a kind may drop the sessions of another."""
+    if name != "shm":
+        return name
+    return "shm_jar" if kind == "jar" else "shm_save"
 
 
 def pinned(cores: list[int]) -> list[str | Path]:

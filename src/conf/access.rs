@@ -1,8 +1,9 @@
 //! Section 1: the switch, and who gets in.
 
 use ngx::ffi::{NGX_HTTP_FORBIDDEN, NGX_HTTP_UNAUTHORIZED};
+use session::CookieName;
 
-use super::command::{Arguments, ConfError, inherit, inherit_list, once, utf8};
+use super::command::{Arguments, ConfError, Position, inherit, inherit_list, once, utf8};
 use super::{Directives, Lists};
 use crate::http::Value;
 use crate::http::headers_in::HeaderName;
@@ -78,6 +79,42 @@ pub enum Lookup {
 }
 
 impl Lookup {
+    /// A token from there is never replaced.
+    pub fn only_reads(&self) -> bool {
+        matches!(self, Lookup::Arg(_))
+    }
+
+    /// The header, if it is one.
+    pub fn header(&self) -> Option<&HeaderName> {
+        match self {
+            Lookup::Header(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether it is the argument of that name.
+    pub fn is_argument(&self, name: &[u8]) -> bool {
+        matches!(self, Lookup::Arg(own) if own.as_bytes() == name)
+    }
+
+    /// The place as the configuration names it.
+    pub fn written(&self) -> String {
+        match self {
+            Lookup::Cookie => "cookie".to_owned(),
+            Lookup::Header(name) => format!("header:{name}"),
+            Lookup::Arg(name) => format!("arg:{name}"),
+        }
+    }
+
+    /// The place for messages, where cookies of that name are looked at.
+    pub fn label(&self, cookie: &CookieName) -> String {
+        match self {
+            Lookup::Cookie => format!("cookie \"{cookie}\""),
+            Lookup::Header(name) => format!("header \"{name}\""),
+            Lookup::Arg(name) => format!("argument \"{name}\""),
+        }
+    }
+
     fn parse(text: &'static [u8]) -> Result<Lookup, ConfError> {
         const ALLOWED: &str = "allowed are \"cookie\", \"header:Name\" and \"arg:name\"";
         if text == b"cookie" {
@@ -88,6 +125,15 @@ impl Lookup {
         }
         if let Some(name) = text.strip_prefix(b"header:") {
             let name = HeaderName::parse(name).map_err(|error| ConfError::invalid(text, error))?;
+            if OF_RESPONSES
+                .iter()
+                .any(|taken| name.matches(taken.as_bytes()))
+            {
+                return Err(ConfError::invalid(
+                    text,
+                    "the new token goes back in a response header of that name, and this one has a meaning there",
+                ));
+            }
             return Ok(Lookup::Header(name));
         }
         match text.strip_prefix(b"arg:") {
@@ -100,6 +146,23 @@ impl Lookup {
         }
     }
 }
+
+/// Response headers that are nginx's own.
+const OF_RESPONSES: [&str; 13] = [
+    "set-cookie",
+    "cache-control",
+    "content-type",
+    "content-encoding",
+    "content-range",
+    "accept-ranges",
+    "location",
+    "server",
+    "date",
+    "last-modified",
+    "etag",
+    "expires",
+    "www-authenticate",
+];
 
 /// Whether a name stands in a URI as it is, so that it can be found there undecoded.
 fn is_argument(name: &[u8]) -> bool {
@@ -115,6 +178,8 @@ pub struct AccessDirectives {
     pub bypass: Vec<Value>,
     pub require: Option<Require>,
     pub lookup: Option<Vec<Lookup>>,
+    /// Where the places are written, to point at when another directive is in the way.
+    lookup_at: Position,
     pub on_error: Option<OnError>,
 }
 
@@ -128,8 +193,19 @@ impl AccessDirectives {
         if !own.require {
             inherit(&mut self.require, &outer.require);
         }
+        if self.lookup.is_none() {
+            self.lookup_at = outer.lookup_at.clone();
+        }
         inherit(&mut self.lookup, &outer.lookup);
         inherit(&mut self.on_error, &outer.on_error);
+    }
+
+    /// An error about the places.
+    pub fn lookup_contradiction(&self, text: String) -> ConfError {
+        ConfError::Contradiction {
+            text,
+            at: self.lookup_at.clone(),
+        }
     }
 
     /// A named session takes what the location says about requests, not what it says about the unnamed session.
@@ -214,6 +290,7 @@ pub fn lookup(level: &mut Directives, args: &Arguments) -> Result<(), ConfError>
         }
         places.push(place);
     }
+    level.access.lookup_at = args.position();
     once(&mut level.access.lookup, places)
 }
 

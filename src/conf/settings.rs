@@ -55,6 +55,7 @@ impl LocationSettings {
             let settings = Settings::resolve(&written, (profile, name), above, &main.backends)?;
             main.random_key_used |= settings.action.is_on() && written.keys.is_random();
             if settings.action.is_on() {
+                check_lookup(&written, &settings, &sessions)?;
                 check_beside(&written, &settings, &sessions)?;
             }
             sessions.push(settings);
@@ -87,6 +88,33 @@ impl LocationSettings {
             .iter()
             .filter(|settings| settings.action.is_on())
     }
+}
+
+/// A token's header belongs to one session, and to nothing else that this module does.
+fn check_lookup(
+    written: &Directives,
+    settings: &Settings,
+    others: &[Settings],
+) -> Result<(), ConfError> {
+    let others = || others.iter().filter(|other| other.action.is_on());
+    let all = || others().chain([settings]);
+    let is_set = |name: &&HeaderName| all().any(|one| one.owned().any(|own| own == **name));
+    if let Some(name) = all().flat_map(Settings::lookup_headers).find(is_set) {
+        return Err(written.access.lookup_contradiction(format!(
+            "\"session_lookup\" looks for a token in the request header \"{name}\", which another directive sets: \
+             name it differently in one of them"
+        )));
+    }
+    let is_shared = |name: &&HeaderName| {
+        others().any(|other| other.lookup_headers().any(|their| their == *name))
+    };
+    if let Some(name) = settings.lookup_headers().find(is_shared) {
+        return Err(written.access.lookup_contradiction(format!(
+            "two sessions have \"header:{name}\" in \"session_lookup\": a response has place for one token there, \
+             name it differently in one of them"
+        )));
+    }
+    Ok(())
 }
 
 /// Several sessions in one location must not claim the same header, nor all of the upstream's cookies.
@@ -229,6 +257,11 @@ impl Settings {
     /// Whether a remember cookie may be one of this session's.
     pub fn may_remember(&self) -> bool {
         !matches!(self.remember, Remember::Off) || self.control.is_some()
+    }
+
+    /// The headers that tokens come in.
+    fn lookup_headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.lookup.iter().filter_map(Lookup::header)
     }
 
     /// Whether a location with the other settings keeps the session in the same place, with the same keys and limits.

@@ -27,11 +27,19 @@ pub enum NameError {
 }
 
 /// A request header that this module owns: it sets it, and a client never does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct HeaderName {
     text: Box<[u8]>,
     lowcase: Box<[u8]>,
 }
+
+impl PartialEq for HeaderName {
+    fn eq(&self, other: &HeaderName) -> bool {
+        self.matches(&other.text)
+    }
+}
+
+impl Eq for HeaderName {}
 
 /// Headers that frame or route the request: to replace them would be a way to smuggle one.
 const RESERVED: [&str; 12] = [
@@ -98,6 +106,28 @@ fn folded_eq(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().map(fold).eq(b.iter().map(fold))
 }
 
+/// The headers of a request as they are now, for later: an edit leaves the list as it is and builds another.
+pub struct Snapshot(ngx_list_t);
+
+impl Snapshot {
+    /// The headers of this moment.
+    pub fn of(request: Request<'_>) -> Snapshot {
+        Snapshot(request.raw().headers_in.headers)
+    }
+
+    /// The values of the headers of that name.
+    ///
+    /// # Safety
+    ///
+    /// The request whose headers they are is live for `'r`.
+    pub unsafe fn values<'r>(&'r self, name: &HeaderName) -> impl Iterator<Item = &'r [u8]> {
+        // SAFETY: by contract; the elements are in the request's pool.
+        unsafe { elements(&self.0).map(|header| &*header) }
+            .filter(|header| header.key.as_bytes().eq_ignore_ascii_case(name.as_bytes()))
+            .map(|header| header.value.as_bytes())
+    }
+}
+
 /// Says of a cookie's name whether the upstream may not see it.
 pub type Hide<'a> = dyn Fn(&[u8]) -> bool + 'a;
 
@@ -105,6 +135,8 @@ pub type Hide<'a> = dyn Fn(&[u8]) -> bool + 'a;
 pub struct Edit<'a> {
     /// Headers to take out, whoever sent them.
     pub remove: &'a [HeaderName],
+    /// Headers to take out as well: the client may send these.
+    pub hide: &'a [&'a HeaderName],
     /// Headers to add after that.
     pub set: &'a [(&'a HeaderName, ngx_str_t)],
     /// Which cookies to take out of the Cookie headers.
@@ -150,9 +182,13 @@ impl Edit<'_> {
     }
 
     fn removes(&self, header: &ngx_table_elt_t) -> bool {
-        self.remove
-            .iter()
+        self.removed()
             .any(|name| name.matches(header.key.as_bytes()))
+    }
+
+    /// The names of the headers to take out.
+    fn removed(&self) -> impl Iterator<Item = &HeaderName> {
+        self.remove.iter().chain(self.hide.iter().copied())
     }
 
     fn changes(&self, header: &ngx_table_elt_t) -> bool {
@@ -191,7 +227,7 @@ impl Edit<'_> {
 
     /// nginx keeps pointers to the headers it knows (`$http_user_agent`, `$remote_user` are read through them).
     fn fix_known_headers(&self, request: Request<'_>) -> Result<(), OutOfMemory> {
-        for name in self.remove {
+        for name in self.removed() {
             let now = headers(request)
                 .find(|h| name.matches(h.key.as_bytes()))
                 .map_or(ptr::null(), ptr::from_ref);

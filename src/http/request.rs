@@ -142,6 +142,12 @@ impl<'r> Request<'r> {
         }
     }
 
+    /// `$args`.
+    pub fn args(self) -> &'r [u8] {
+        // SAFETY: a part of the live request.
+        unsafe { bytes(self.raw().args) }
+    }
+
     /// The values of the Cookie header lines, in the order of the request.
     pub fn cookie_lines(self) -> smallvec::SmallVec<[&'r [u8]; 4]> {
         let mut lines = smallvec::SmallVec::new();

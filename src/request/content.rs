@@ -84,15 +84,18 @@ pub fn begin(request: Request<'_>, context: &mut Context, settings: &'static Set
     }
 }
 
-fn logout(slot: &mut Slot) -> Due {
+/// Takes the current audience out of the session, in memory.
+pub fn logout(slot: &mut Slot) -> Due {
+    let only_reads = slot.is_only_read();
     let session = slot.session.as_mut();
-    match session
-        .filter(|session| session.has_audience())
-        .map(Session::logout)
-    {
+    match session.filter(|session| session.has_audience()) {
         None => Due::Nothing,
-        Some(Logout::Last) => Due::End,
-        Some(Logout::Others) => Due::Refresh,
+        // Without one audience it would be another session, which the client could not be given.
+        Some(_) if only_reads => Due::End,
+        Some(session) => match session.logout() {
+            Logout::Last => Due::End,
+            Logout::Others => Due::Refresh,
+        },
     }
 }
 

@@ -4,13 +4,14 @@ use core::ffi::c_void;
 use core::ptr;
 
 use ngx::ffi::{ngx_http_cleanup_add, ngx_http_request_t, ngx_pool_cleanup_add};
-use session::{Jar, Refusal, Session, State};
+use session::{Jar, Refusal, Session, State, arguments};
 use smallvec::SmallVec;
 
 use super::hold::Held;
 use super::wait::Waiting;
-use crate::conf::{LocationSettings, ProfileId, Settings};
+use crate::conf::{LocationSettings, Lookup, ProfileId, Settings};
 use crate::guard::guard_unit;
+use crate::http::headers_in::{HeaderName, Snapshot};
 use crate::http::{Request, Upstream};
 
 /// What the look-up found, and what `$session_status` shows.
@@ -65,11 +66,37 @@ pub enum Sight {
     Bypassed,
 }
 
-/// A Set-Cookie line that is due: the cookie's name and the whole line.
-pub struct DueCookie {
-    pub name: String,
-    pub line: String,
+/// A response header that is due.
+pub struct DueHeader {
+    /// The header's name.
+    pub name: &'static [u8],
+    /// The cookie that it sets; none: it is the token itself.
+    pub cookie: Option<String>,
+    pub value: String,
 }
+
+impl DueHeader {
+    /// A Set-Cookie line.
+    pub fn cookie(name: &str, line: String) -> DueHeader {
+        DueHeader {
+            name: SET_COOKIE,
+            cookie: Some(name.to_owned()),
+            value: line,
+        }
+    }
+
+    /// The token, for a client that keeps it elsewhere than in cookies.
+    pub fn token(name: &'static HeaderName, token: String) -> DueHeader {
+        DueHeader {
+            name: name.as_bytes(),
+            cookie: None,
+            value: token,
+        }
+    }
+}
+
+/// The header that carries cookies.
+pub const SET_COOKIE: &[u8] = b"Set-Cookie";
 
 /// What this module knows of a client's request. Subrequests use that of their main request.
 pub struct Context {
@@ -77,6 +104,9 @@ pub struct Context {
     owner: *mut ngx_http_request_t,
     /// The Cookie lines the client sent. `session_hide` may take ours out of the request before a redirect looks again.
     cookies: SmallVec<[&'static [u8]; 4]>,
+    /// The headers and arguments of that moment, for the same reason.
+    headers: Snapshot,
+    arguments: &'static [u8],
     /// The location the request is in.
     pub location: Option<&'static LocationSettings>,
     /// How far that location has come.
@@ -105,7 +135,11 @@ pub struct Slot {
     pub found: SessionStatus,
     /// How the location of the client's own request takes part.
     pub sight: Sight,
+    /// Where the session was found, or where the next one goes.
+    pub carrier: &'static Lookup,
     pub session: Option<Session>,
+    /// This request has ended the session. What the client still has is not to be found again.
+    pub ended: bool,
     /// The jar of that session, once it has been read.
     pub jar: Option<Box<Jar>>,
     /// The names of the cookies that the jar has put into the request.
@@ -118,7 +152,7 @@ pub struct Slot {
     pub logs_in: bool,
     /// What a control header said of `session_remember`.
     pub remember: Option<bool>,
-    pub due: Vec<DueCookie>,
+    pub due: Vec<DueHeader>,
 }
 
 impl Slot {
@@ -129,7 +163,9 @@ impl Slot {
             stage: Stage::Fresh,
             found: SessionStatus::Off,
             sight: Sight::Off,
+            carrier: &Lookup::Cookie,
             session: None,
+            ended: false,
             jar: None,
             restored: Vec::new(),
             refused_cookie: false,
@@ -140,9 +176,9 @@ impl Slot {
         }
     }
 
-    /// Something is to be saved or sent that is not in the request's cookies.
+    /// Something was ended, or is to be saved or sent, that the request does not tell.
     pub fn has_news(&self) -> bool {
-        !self.due.is_empty() || self.session.as_ref().is_some_and(Session::is_dirty)
+        self.ended || !self.due.is_empty() || self.session.as_ref().is_some_and(Session::is_dirty)
     }
 
     /// Something is to be saved.
@@ -158,34 +194,42 @@ impl Slot {
         self.jar = None;
     }
 
-    /// Takes note of a refused session token.
-    pub fn refuse(&mut self, refusal: &Refusal) {
+    /// Takes note of a refused session token, which was in the place that is the carrier until now.
+    pub fn refuse(&mut self, refusal: &Refusal, carrier: &'static Lookup) {
         self.found = SessionStatus::Refused(refusal.status());
-        self.refused_cookie = !matches!(refusal, Refusal::Missing);
+        let was_cookie = *self.carrier == Lookup::Cookie && !matches!(refusal, Refusal::Missing);
+        self.carrier = carrier;
+        self.refused_cookie = self.is_by_cookie() && (self.refused_cookie || was_cookie);
     }
 
-    /// Puts a Set-Cookie line in place of one of the same name.
-    pub fn send_cookie(&mut self, name: &str, line: String) {
-        self.due.retain(|due| due.name != name);
-        self.due.push(DueCookie {
-            name: name.to_owned(),
-            line,
-        });
+    /// The client keeps the token in a cookie.
+    pub fn is_by_cookie(&self) -> bool {
+        *self.carrier == Lookup::Cookie
+    }
+
+    /// Nothing can be given to the client, so nothing of the session is stored.
+    pub fn is_only_read(&self) -> bool {
+        matches!(self.carrier, Lookup::Arg(_))
+    }
+
+    /// Puts a header in place of one that does the same.
+    pub fn send(&mut self, due: DueHeader) {
+        self.due
+            .retain(|other| other.name != due.name || other.cookie != due.cookie);
+        self.due.push(due);
     }
 }
 
 impl Context {
     fn new(main: Request<'_>) -> Context {
         let owner = main.as_ptr();
-        let cookies = main
-            .cookie_lines()
-            .into_iter()
-            // SAFETY: the bytes are in the request's pool, which the context ends with.
-            .map(|line| unsafe { core::mem::transmute::<&[u8], &'static [u8]>(line) })
-            .collect();
+        // SAFETY: what is kept of the request is in its pool, which the context ends with.
+        let main: Request<'static> = unsafe { Request::new(owner) };
         Context {
             owner,
-            cookies,
+            cookies: main.cookie_lines(),
+            headers: Snapshot::of(main),
+            arguments: main.args(),
             location: None,
             stage: Stage::Fresh,
             left_rewrite: false,
@@ -270,6 +314,19 @@ impl Context {
     /// The values of the Cookie lines that the client sent.
     pub fn cookies(&self) -> &[&'static [u8]] {
         &self.cookies
+    }
+
+    /// The values of the headers of that name that the client sent.
+    pub fn headers(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
+        // SAFETY: the headers are in the request's pool, which the context ends with.
+        unsafe { self.headers.values(name) }
+    }
+
+    /// The values of the arguments of that name that the client sent.
+    pub fn arguments(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        arguments(self.arguments)
+            .filter(move |(other, _)| *other == name.as_bytes())
+            .map(|(_, value)| value)
     }
 
     /// `$session_status`.

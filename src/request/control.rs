@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use ngx::ffi::{ngx_chain_t, ngx_table_elt_t};
-use session::{Kind, Logout, MergePatch, PatchError};
+use session::{MergePatch, PatchError};
 use thiserror::Error;
 
-use super::content::session_to_fill;
+use super::content::{logout, session_to_fill};
 use super::context::Context;
 use super::lookup;
 use super::response::Due;
@@ -179,9 +179,9 @@ impl Orders {
         match self.action {
             Some(Action::Destroy) if slot.session.is_some() => return Due::End,
             Some(Action::Logout) if exists => {
-                return match slot.session.as_mut().map(|session| session.logout()) {
-                    Some(Logout::Others) => Due::Changes,
-                    _ => Due::End,
+                return match logout(slot) {
+                    Due::Refresh => Due::Changes,
+                    due => due,
                 };
             }
             Some(Action::Destroy | Action::Logout) => return Due::Nothing,
@@ -223,9 +223,10 @@ impl Orders {
 
 /// Where users are not remembered otherwise, nobody has looked at the remember cookie yet; a new one replaces it.
 fn know_remember_token(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    let token = lookup::verify(request, context, settings, Kind::Remember);
-    let session = context.slot_mut(settings.profile).session.as_mut();
-    if let (Ok(token), Some(session)) = (token, session) {
+    let token = lookup::verify_remember(request, context, settings);
+    let slot = context.slot_mut(settings.profile);
+    let by_cookie = slot.is_by_cookie();
+    if let (Ok(token), Some(session), true) = (token, &mut slot.session, by_cookie) {
         if !session.has_remember_token() {
             session.set_remember_token(&token);
         }

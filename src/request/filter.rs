@@ -7,9 +7,10 @@ use ngx::ffi::{
     ngx_http_top_header_filter, ngx_int_t,
 };
 use session::{Kind, set_cookie_name};
+use smallvec::SmallVec;
 
 use super::content::outage_ends;
-use super::context::{Context, SessionStatus, Sight, Slot};
+use super::context::{Context, DueHeader, SET_COOKIE, SessionStatus, Sight, Slot};
 use super::upstream::property_text;
 use super::{control, hold, response, save, settings, wait};
 use crate::conf::Settings;
@@ -118,27 +119,27 @@ pub fn send(request: Request<'_>, context: &mut Context) -> Result<(), OutOfMemo
             response_headers(request, context, settings)?;
         }
     }
-    if context.slots.iter().all(|slot| slot.due.is_empty()) {
+    let due = || context.slots.iter().flat_map(|slot| &slot.due);
+    if due().next().is_none() {
         return Ok(());
     }
-    let due = || context.slots.iter().flat_map(|slot| &slot.due);
-    headers_out::remove(request, b"Set-Cookie", |line| {
-        set_cookie_name(line).is_some_and(|name| due().any(|due| due.name.as_bytes() == name))
+    headers_out::remove(request, SET_COOKIE, |line| {
+        let is_due = |name| due().any(|due| due.cookie.as_deref().map(str::as_bytes) == Some(name));
+        set_cookie_name(line).is_some_and(is_due)
     });
     for due in due() {
-        headers_out::push(request, b"Set-Cookie", due.line.as_bytes())?;
+        if due.cookie.is_none() {
+            headers_out::remove(request, due.name, |_| true);
+        }
+        headers_out::push(request, due.name, due.value.as_bytes())?;
     }
-    let mut sending = context.slots.iter().filter(|slot| !slot.due.is_empty());
     // A session that this location does not know was left by one that wanted what it has.
-    let keeps = |slot: &Slot| {
+    let keeps = |slot: &&Slot| {
         let settings = location.of(slot.profile);
         settings.is_none_or(|settings| settings.cache_control)
     };
-    if sending.any(keeps) {
-        keep_from_caches(request)
-    } else {
-        Ok(())
-    }
+    let kept = context.slots.iter().filter(keeps);
+    keep_from_caches(request, kept.flat_map(|slot| &slot.due))
 }
 
 /// A refused cookie is expired, unless a new one takes its place.
@@ -187,17 +188,29 @@ fn response_headers(
     Ok(())
 }
 
-/// A shared cache must not hand one user's cookie to another (RFC 9111, 5.2.2.4).
-fn keep_from_caches(request: Request<'_>) -> Result<(), OutOfMemory> {
-    const NO_CACHE: &[u8] = b"no-cache=\"Set-Cookie\"";
+/// A shared cache must not hand one user's token to another (RFC 9111, 5.2.2.4).
+fn keep_from_caches<'d>(
+    request: Request<'_>,
+    due: impl Iterator<Item = &'d DueHeader>,
+) -> Result<(), OutOfMemory> {
+    let mut names = SmallVec::<[&[u8]; 2]>::new();
+    for due in due {
+        if !names.contains(&due.name) {
+            names.push(due.name);
+        }
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    let no_cache = [b"no-cache=\"", names.join(&b", "[..]).as_slice(), b"\""].concat();
     let forbids = |value: &[u8]| {
         let value = value.to_ascii_lowercase();
         let mut directives = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        value == NO_CACHE.to_ascii_lowercase()
+        value == no_cache.to_ascii_lowercase()
             || directives.any(|d| d == b"no-store" || d == b"private")
     };
     if headers_out::any(request, b"Cache-Control", forbids) {
         return Ok(());
     }
-    headers_out::push(request, b"Cache-Control", NO_CACHE)
+    headers_out::push(request, b"Cache-Control", &no_cache)
 }

@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 
 use session::{
-    Binding, CipherKey, KeySource, Kind, Record, RecordError, Refusal, Session, State, Stretch,
-    Token,
+    Binding, CipherKey, CookieName, KeySource, Kind, Record, RecordError, Refusal, Session, State,
+    Stretch, Token, cookie_pairs, token::MAX_CANDIDATES,
 };
 
 use super::context::{Context, SessionStatus, Stage};
 use super::store::{self, RecordName};
 use super::wait::{self, Waiter};
-use crate::conf::{Backend, Remember, Settings, Store, Work};
+use crate::conf::{Backend, Lookup, Remember, Settings, Store, Work};
 use crate::event::offload;
 use crate::http::Request;
 
@@ -30,15 +30,28 @@ impl From<Refusal> for Trouble {
     }
 }
 
+/// What the places of a location have for the session.
+pub struct Search {
+    pub token: Result<Token, Refusal>,
+    /// Where the token is, or the first that was refused.
+    place: &'static Lookup,
+    /// There is a session cookie, and it is of no use.
+    refused_cookie: bool,
+}
+
 /// Looks the session up. What has to wait is left in `context.waiting`.
 pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Settings) {
     let slot = context.slot_mut(settings.profile);
     slot.stage = Stage::LookedUp;
     slot.looked_up_in = Some(settings);
     slot.set_session(None);
-    slot.refused_cookie = false;
+    slot.ended = false;
     slot.refused_remember = false;
-    let token = match verify(request, context, settings, Kind::Session) {
+    let search = verify(request, context, settings);
+    let slot = context.slot_mut(settings.profile);
+    slot.carrier = search.place;
+    slot.refused_cookie = search.refused_cookie;
+    let token = match search.token {
         Ok(token) => token,
         Err(refusal) => return refused(request, context, settings, &refusal),
     };
@@ -95,9 +108,11 @@ async fn find(waiter: Waiter, settings: &'static Settings, token: Token) {
     }
 }
 
-/// The session as the client's cookie and the storage have it, without what this request changed.
+/// The session as the client and the storage have it, without what this request changed.
 pub async fn reopen(waiter: Waiter, settings: &'static Settings) -> Option<Session> {
-    let token = verify(waiter.request(), waiter.context(), settings, Kind::Session).ok()?;
+    let token = verify(waiter.request(), waiter.context(), settings)
+        .token
+        .ok()?;
     load(waiter, settings, Kind::Session, token).await.ok()
 }
 
@@ -133,16 +148,18 @@ fn refused(
 fn note_refusal(
     request: Request<'_>,
     context: &mut Context,
-    settings: &Settings,
+    settings: &'static Settings,
     refusal: &Refusal,
 ) {
-    log_refusal(request, settings.policy.cookie_name.as_str(), refusal);
-    context.slot_mut(settings.profile).refuse(refusal);
+    let place = context.slot_mut(settings.profile).carrier;
+    log_refusal(request, place, &settings.policy.cookie_name, refusal);
+    let carrier = carrier_of_new(context, settings);
+    context.slot_mut(settings.profile).refuse(refusal, carrier);
 }
 
 /// Does a remember cookie bring the user back?
 async fn remember(waiter: Waiter, settings: &'static Settings) {
-    let token = verify(waiter.request(), waiter.context(), settings, Kind::Remember);
+    let token = verify_remember(waiter.request(), waiter.context(), settings);
     let found = match token {
         Ok(token) => load(waiter, settings, Kind::Remember, token).await,
         Err(refusal) => Err(refusal.into()),
@@ -150,22 +167,31 @@ async fn remember(waiter: Waiter, settings: &'static Settings) {
     let (request, context) = (waiter.request(), waiter.context());
     match found {
         // The session cookie, refused or missing, is replaced when the new session is saved.
-        Ok(session) => adopt(request, context, settings, session),
-        Err(Trouble::Refused(refusal)) => {
-            log_refusal(
-                request,
-                settings.policy.remember_cookie_name.as_str(),
-                &refusal,
-            );
-            // Where users are not remembered by default, a cookie of that name may be the application's.
-            context.slot_mut(settings.profile).refused_remember =
-                !matches!(refusal, Refusal::Missing) && !matches!(settings.remember, Remember::Off);
+        Ok(session) => {
+            context.slot_mut(settings.profile).carrier = &Lookup::Cookie;
+            adopt(request, context, settings, session);
         }
+        Err(Trouble::Refused(refusal)) => refuse_remember(request, context, settings, &refusal),
         // Nothing is known of the user then, so nothing is cleared either.
         Err(Trouble::Unknown) => {
             context.slot_mut(settings.profile).found = SessionStatus::Error;
         }
     }
+}
+
+fn refuse_remember(
+    request: Request<'_>,
+    context: &mut Context,
+    settings: &Settings,
+    refusal: &Refusal,
+) {
+    let cookie = &settings.policy.remember_cookie_name;
+    log_refusal(request, &Lookup::Cookie, cookie, refusal);
+    let slot = context.slot_mut(settings.profile);
+    // Where users are not remembered by default, a cookie of that name may be the application's.
+    slot.refused_remember = slot.is_by_cookie()
+        && !matches!(refusal, Refusal::Missing)
+        && !matches!(settings.remember, Remember::Off);
 }
 
 /// Reads the token's record, makes its key, and opens it; the first two may take a while.
@@ -249,21 +275,16 @@ fn adopt(request: Request<'_>, context: &mut Context, settings: &Settings, mut s
         (true, _) => SessionStatus::Open,
     };
     let may_remember = settings.may_remember() || settings.action.ends();
-    if session.state() != State::Remembered && may_remember {
+    let by_cookie = context.slot_mut(settings.profile).is_by_cookie();
+    context.slot_mut(settings.profile).refused_cookie &= by_cookie;
+    if session.state() != State::Remembered && may_remember && by_cookie {
         // A later save goes on with the remember token's own age, so it has to be known.
-        match verify(request, context, settings, Kind::Remember) {
+        match verify_remember(request, context, settings) {
             Ok(token) => session.set_remember_token(&token),
             Err(Refusal::Missing) => {}
             // Where users are not remembered, a cookie of that name may be the application's.
             Err(_) if matches!(settings.remember, Remember::Off) => {}
-            Err(refusal) => {
-                log_refusal(
-                    request,
-                    settings.policy.remember_cookie_name.as_str(),
-                    &refusal,
-                );
-                context.slot_mut(settings.profile).refused_remember = true;
-            }
+            Err(refusal) => refuse_remember(request, context, settings, &refusal),
         }
     }
     let slot = context.slot_mut(settings.profile);
@@ -271,18 +292,104 @@ fn adopt(request: Request<'_>, context: &mut Context, settings: &Settings, mut s
     slot.set_session(Some(session));
 }
 
-/// Finds the token of that kind among the client's cookies, and checks all but its content.
-pub fn verify(
+/// Finds the session's token in the first place that has a good one, and checks all but its content.
+pub fn verify(request: Request<'_>, context: &Context, settings: &'static Settings) -> Search {
+    with_binding(request, settings, |binding| {
+        let mut search = Search {
+            token: Err(Refusal::Missing),
+            place: &settings.lookup[0],
+            refused_cookie: false,
+        };
+        for place in &settings.lookup {
+            let token = verify_in(place, request, context, settings, binding);
+            match &token {
+                Err(Refusal::Missing) => continue,
+                Err(_) => search.refused_cookie |= *place == Lookup::Cookie,
+                Ok(_) => {}
+            }
+            if token.is_ok() || matches!(search.token, Err(Refusal::Missing)) {
+                search = Search {
+                    token,
+                    place,
+                    ..search
+                };
+            }
+            if search.token.is_ok() {
+                break;
+            }
+        }
+        search
+    })
+}
+
+fn verify_in(
+    place: &Lookup,
     request: Request<'_>,
     context: &Context,
     settings: &Settings,
-    kind: Kind,
+    binding: &Binding<'_>,
 ) -> Result<Token, Refusal> {
+    let (policy, now) = (&settings.policy, request.now());
+    let text = |text: &[u8]| policy.verify_text(Kind::Session, text, binding, now);
+    match place {
+        Lookup::Cookie => policy.verify(Kind::Session, context.cookies(), binding, now),
+        Lookup::Header(name) => first_good(context.headers(name).map(text)),
+        Lookup::Arg(name) => first_good(context.arguments(name).map(text)),
+    }
+}
+
+/// The first token that is good, or why the first was refused. A client may send many.
+fn first_good(tokens: impl Iterator<Item = Result<Token, Refusal>>) -> Result<Token, Refusal> {
+    let mut refusal = None;
+    for token in tokens.take(MAX_CANDIDATES) {
+        match token {
+            Ok(token) => return Ok(token),
+            Err(Refusal::Missing) => {}
+            Err(reason) => refusal = refusal.or(Some(reason)),
+        }
+    }
+    Err(refusal.unwrap_or(Refusal::Missing))
+}
+
+/// Finds the remember token among the client's cookies, where the location looks at those.
+pub fn verify_remember(
+    request: Request<'_>,
+    context: &Context,
+    settings: &Settings,
+) -> Result<Token, Refusal> {
+    if !settings.lookup.contains(&Lookup::Cookie) {
+        return Err(Refusal::Missing);
+    }
     with_binding(request, settings, |binding| {
         settings
             .policy
-            .verify(kind, context.cookies(), binding, request.now())
+            .verify(Kind::Remember, context.cookies(), binding, request.now())
     })
+}
+
+/// How a session that was not found is given to the client: as the client sent something like a token, else as the
+/// location likes best.
+fn carrier_of_new(context: &Context, settings: &'static Settings) -> &'static Lookup {
+    let mut carriers = settings.lookup.iter().filter(|place| !place.only_reads());
+    let mut used = carriers
+        .clone()
+        .filter(|place| has_token(place, context, settings));
+    used.next()
+        .or_else(|| carriers.next())
+        .unwrap_or(&settings.lookup[0])
+}
+
+fn has_token(place: &Lookup, context: &Context, settings: &Settings) -> bool {
+    let is_text = |text: &[u8]| !text.is_empty();
+    match place {
+        Lookup::Cookie => {
+            let name = settings.policy.cookie_name.as_str().as_bytes();
+            let mut pairs = context.cookies().iter().flat_map(|line| cookie_pairs(line));
+            pairs.any(|(other, value)| other == name && is_text(value))
+        }
+        Lookup::Header(name) => context.headers(name).any(is_text),
+        Lookup::Arg(name) => context.arguments(name).any(is_text),
+    }
 }
 
 /// The audience of the location for this request.
@@ -309,20 +416,21 @@ pub fn with_binding<T>(
     })
 }
 
-/// A client's bad cookie is worth a line at `info`; a client without one is not.
-fn log_refusal(request: Request<'_>, name: &str, refusal: &Refusal) {
+/// A client's bad token is worth a line at `info`; a client without one is not.
+fn log_refusal(request: Request<'_>, place: &Lookup, cookie: &CookieName, refusal: &Refusal) {
+    if matches!(refusal, Refusal::Missing) {
+        return;
+    }
+    let place = place.label(cookie);
     match refusal {
-        Refusal::Missing => {}
         // The client is not to blame for what a storage holds.
-        Refusal::BadRecord(_) => request_log!(
-            ERR,
-            request,
-            "the record of cookie \"{name}\" is not used: {refusal}"
-        ),
+        Refusal::BadRecord(_) => {
+            request_log!(ERR, request, "the record of {place} is not used: {refusal}")
+        }
         _ => request_log!(
             INFO,
             request,
-            "cookie \"{name}\" refused, {}: {refusal}",
+            "{place} refused, {}: {refusal}",
             refusal.status()
         ),
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use ngx::core::Status;
 use ngx::ffi::{NGX_HTTP_SERVICE_UNAVAILABLE, ngx_int_t};
-use session::Kind;
 
 use super::content::outage_ends;
 use super::context::{Context, SessionStatus, Sight, Stage};
@@ -77,6 +76,7 @@ fn clear_owned_headers(
 ) -> Result<(), crate::http::headers_in::OutOfMemory> {
     Edit {
         remove: &settings.owned,
+        hide: &[],
         set: &[],
         hide_cookie: None,
         add_cookie: None,
@@ -169,13 +169,16 @@ fn leave_location(request: Request<'_>, context: &mut Context) {
     context.left_rewrite = false;
 }
 
-/// Whether a session with news may be used by this location too: it must be this location's session, made with its
-/// keys, and within its limits.
-fn may_keep(request: Request<'_>, context: &Context, settings: &Settings) -> bool {
+/// Whether a session with news may be used by this location too: it must be this location's session, from a place where
+/// it looks, made with its keys, and within its limits.
+fn may_keep(request: Request<'_>, context: &Context, settings: &'static Settings) -> bool {
     let Some(slot) = context.slot(settings.profile) else {
         return false;
     };
-    let Some(earlier) = slot.looked_up_in else {
+    let Some(earlier) = slot
+        .looked_up_in
+        .filter(|_| settings.lookup.contains(slot.carrier))
+    else {
         return false;
     };
     if earlier.is_kept_like(settings) {
@@ -189,5 +192,5 @@ fn may_keep(request: Request<'_>, context: &Context, settings: &Settings) -> boo
         && same_backend
         && earlier.bind == policy.bind;
     let fresh = matches!(slot.found, SessionStatus::New | SessionStatus::Remembered);
-    same_session && (fresh || lookup::verify(request, context, settings, Kind::Session).is_ok())
+    same_session && (fresh || lookup::verify(request, context, settings).token.is_ok())
 }

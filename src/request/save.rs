@@ -9,14 +9,14 @@ use session::{
     expire_cookie, set_cookie,
 };
 
-use super::context::{Context, SessionStatus, Slot};
+use super::context::{Context, DueHeader, SessionStatus, Slot};
 use super::lookup::{self, stretch, with_binding};
 use super::response::Due;
 use super::siblings::{self, CaughtUp, Fate};
 use super::store::{self, RecordName};
 use super::wait::{self, Waiter};
 use super::{random_bytes, renewals};
-use crate::conf::{Action, Backend, Remember, Settings, Work};
+use crate::conf::{Action, Backend, Lookup, Remember, Settings, Work};
 use crate::http::Request;
 
 /// Does what is due for a session. What has to wait is left in `context.waiting`.
@@ -28,10 +28,13 @@ pub fn carry_out(
 ) {
     match due {
         Due::Nothing => {}
+        Due::End => destroy(request, settings),
+        _ if context.slot_mut(settings.profile).is_only_read() => {
+            drop_changes(request, context, settings);
+        }
         Due::Refresh => start(request, context, settings),
         Due::Touch if !is_changed(context, settings) => touch(request, context, settings),
         Due::Touch | Due::Changes => changes(request, context, settings),
-        Due::End => destroy(request, settings),
     }
 }
 
@@ -44,12 +47,13 @@ pub fn carry_out_early(
     due: Due,
 ) {
     let slot = context.slot_mut(settings.profile);
+    let is_saved = !slot.is_only_read();
     let new = slot
         .session
         .as_mut()
         .filter(|session| session.state() == State::New && session.id().is_none());
     match new {
-        Some(session) if session.is_dirty() && settings.may_change_on_response() => {
+        Some(session) if is_saved && session.is_dirty() && settings.may_change_on_response() => {
             session.reserve(SessionId::from_random(random_bytes()));
             slot.found = SessionStatus::New;
         }
@@ -61,6 +65,20 @@ fn is_changed(context: &Context, settings: &Settings) -> bool {
     context
         .slot(settings.profile)
         .is_some_and(Slot::has_changes)
+}
+
+/// A link must not plant a session, nor may what the client does not get replace what it has.
+fn drop_changes(request: Request<'_>, context: &Context, settings: &'static Settings) {
+    if is_changed(context, settings) {
+        let slot = context.slot(settings.profile);
+        let place = slot.map(|slot| slot.carrier.written()).unwrap_or_default();
+        request_log!(
+            INFO,
+            request,
+            "a session found by \"{place}\" is only read: what changed in it is dropped"
+        );
+        wait::run(request, |waiter| revert(waiter, settings));
+    }
 }
 
 /// Saves what has changed, be it the info alone.
@@ -126,19 +144,26 @@ fn may_renew(request: Request<'_>, session: &Session, settings: &Settings) -> bo
 }
 
 fn touch(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    let Some(session) = &mut context.slot_mut(settings.profile).session else {
+    let (policy, now) = (&settings.policy, request.now());
+    let slot = context.slot_mut(settings.profile);
+    let Some(session) = &mut slot.session else {
         return;
     };
-    match with_binding(request, settings, |binding| {
-        session.touch(&settings.policy, binding, request.now())
-    }) {
-        Ok(cookie) => send(
-            request,
-            context,
-            settings,
-            &cookie,
-            session_lifetime(request, settings),
-        ),
+    let touched = with_binding(request, settings, |binding| match slot.carrier {
+        Lookup::Header(name) => session
+            .touch_text(policy, binding, now)
+            .map(|token| DueHeader::token(name, token)),
+        _ => session.touch(policy, binding, now).map(|cookie| {
+            due_cookie(
+                request,
+                settings,
+                &cookie,
+                session_lifetime(request, settings),
+            )
+        }),
+    });
+    match touched {
+        Ok(due) => slot.send(due),
         Err(error) => request_log!(ERR, request, "the session could not be touched: {error}"),
     }
 }
@@ -208,13 +233,15 @@ async fn make(waiter: Waiter, settings: &'static Settings) -> Option<Result<Made
     let (request, context) = (waiter.request(), waiter.context());
     let policy = &settings.policy;
     let slot = context.slot_mut(settings.profile);
+    let by_cookie = slot.is_by_cookie();
     let session = slot.session.as_mut()?;
     let is_new = session.id().is_none() && session.state() == State::New;
-    let remember = decide_remember(request, session, settings, slot.remember);
+    let remember = by_cookie && decide_remember(request, session, settings, slot.remember);
     let id = session.reserved().copied();
     let id = id.unwrap_or_else(|| SessionId::from_random(random_bytes()));
-    let sealed = with_binding(request, settings, |binding| {
-        session.seal(policy, id, binding, request.now())
+    let sealed = with_binding(request, settings, |binding| match by_cookie {
+        true => session.seal(policy, id, binding, request.now()),
+        false => session.seal_text(policy, id, binding, request.now()),
     });
     let sealed = match sealed {
         Ok(sealed) => sealed,
@@ -327,6 +354,9 @@ fn finish(
         session.committed(remember);
     }
     let unwanted = session.forget() && session.has_remember_token();
+    if let Lookup::Header(name) = slot.carrier {
+        return slot.send(DueHeader::token(name, made.token_text()));
+    }
     send_sealed(
         request,
         context,
@@ -448,31 +478,25 @@ fn send_sealed(
     sealed: &Sealed,
     lifetime: Option<Lifetime>,
 ) {
+    let slot = context.slot_mut(settings.profile);
     for cookie in sealed.cookies() {
-        send(request, context, settings, cookie, lifetime);
+        slot.send(due_cookie(request, settings, cookie, lifetime));
     }
     for name in sealed.stale_cookies() {
         let line = expire_cookie(name, attributes(request, settings));
-        context.slot_mut(settings.profile).send_cookie(name, line);
+        slot.send(DueHeader::cookie(name, line));
     }
 }
 
-fn send(
+fn due_cookie(
     request: Request<'_>,
-    context: &mut Context,
     settings: &Settings,
     cookie: &Cookie,
     lifetime: Option<Lifetime>,
-) {
-    let line = set_cookie(
-        &cookie.name,
-        &cookie.value,
-        attributes(request, settings),
-        lifetime,
-    );
-    context
-        .slot_mut(settings.profile)
-        .send_cookie(&cookie.name, line);
+) -> DueHeader {
+    let attributes = attributes(request, settings);
+    let line = set_cookie(&cookie.name, &cookie.value, attributes, lifetime);
+    DueHeader::cookie(&cookie.name, line)
 }
 
 fn session_lifetime(request: Request<'_>, settings: &Settings) -> Option<Lifetime> {
@@ -495,17 +519,18 @@ fn destroy(request: Request<'_>, settings: &'static Settings) {
 async fn end(waiter: Waiter, settings: &'static Settings) {
     let (request, context) = (waiter.request(), waiter.context());
     let policy = &settings.policy;
-    let remember = lookup::verify(request, context, settings, Kind::Remember);
+    let remember = lookup::verify_remember(request, context, settings);
     let expire_remember = match &remember {
         Ok(_) => true,
         Err(Refusal::Missing) => false,
         // Where users are not remembered, a cookie called `remember` may well be the application's.
         Err(_) => !matches!(settings.remember, Remember::Off),
     };
-    let session = context
-        .slot(settings.profile)
-        .and_then(|slot| slot.session.as_ref());
-    let expire_session = session.is_some_and(|session| session.id().is_some());
+    let slot = waiter.slot(settings);
+    let session = slot.session.as_ref();
+    let is_stored = session.is_some_and(|session| session.id().is_some());
+    // A remember cookie belongs to the session cookie.
+    let by_cookie = slot.is_by_cookie() || session.is_none();
     if let Some(backend) = settings.backend.as_deref() {
         let metadata: Vec<MetaEntry> = session
             .map(|session| session.metadata(policy))
@@ -515,6 +540,7 @@ async fn end(waiter: Waiter, settings: &'static Settings) {
         let of_session = record.map(|key| RecordName { cookie, key });
         let of_remember = remember
             .ok()
+            .filter(|_| by_cookie)
             .map(|token| lookup::record_name(settings, Kind::Remember, &token));
         for record in [of_session, of_remember].into_iter().flatten() {
             let answer =
@@ -533,8 +559,14 @@ async fn end(waiter: Waiter, settings: &'static Settings) {
         siblings::note(request, id, Fate::Ended);
     }
     // A location that an internal redirect leads to may begin another session.
-    context.slot_mut(settings.profile).set_session(None);
-    if expire_session {
+    let slot = context.slot_mut(settings.profile);
+    slot.set_session(None);
+    slot.ended = is_stored;
+    // What the client keeps elsewhere than in cookies is its own to throw away.
+    if !by_cookie {
+        return;
+    }
+    if is_stored {
         expire(request, context, settings, Kind::Session);
     }
     if expire_remember {
@@ -553,7 +585,7 @@ pub fn expire_unless_due(
     expire(request, context, settings, kind);
     let slot = context.slot_mut(settings.profile);
     slot.due
-        .retain(|expired| due.iter().all(|kept| kept.name != expired.name));
+        .retain(|expired| due.iter().all(|kept| kept.cookie != expired.cookie));
     slot.due.splice(0..0, due);
 }
 
@@ -565,9 +597,9 @@ pub fn expire(request: Request<'_>, context: &mut Context, settings: &Settings, 
         .filter(|chunk| came(context, chunk))
         .collect();
     let slot = context.slot_mut(settings.profile);
-    slot.send_cookie(name, expire_cookie(name, attributes));
+    slot.send(DueHeader::cookie(name, expire_cookie(name, attributes)));
     for chunk in chunks {
-        slot.send_cookie(&chunk, expire_cookie(&chunk, attributes));
+        slot.send(DueHeader::cookie(&chunk, expire_cookie(&chunk, attributes)));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the upstream sees of the session: mapped headers, property headers, and no cookie of ours.
+//! What the upstream sees of the session: mapped headers, property headers, and no token of ours.
 
 use ngx::ffi::ngx_str_t;
 use serde_json::Value as Json;
@@ -7,9 +7,9 @@ use smallvec::SmallVec;
 
 use super::context::{Context, SessionStatus};
 use super::jar::{self, Restored};
-use crate::conf::{LocationSettings, MapFormat, MapRule, Property, Settings};
-use crate::http::Request;
+use crate::conf::{LocationSettings, Lookup, MapFormat, MapRule, Property, Settings};
 use crate::http::headers_in::{Edit, HeaderName, OutOfMemory};
+use crate::http::{Request, arguments};
 
 /// Longer values are not sent: no upstream would take them.
 const MAX_HEADER: usize = 32 << 10;
@@ -54,8 +54,16 @@ pub fn prepare(
             || has(&no_longer, name)
     };
     let hides = !hidden.is_empty() || !cookies.names.is_empty() || !no_longer.is_empty();
+    let places = || hidden.iter().flat_map(|settings| &settings.lookup);
+    let headers: SmallVec<[&HeaderName; 2]> = places().filter_map(Lookup::header).collect();
+    if places().any(Lookup::only_reads) {
+        arguments::hide(request, |name| {
+            places().any(|place| place.is_argument(name))
+        })?;
+    }
     Edit {
         remove: &location.owned,
+        hide: &headers,
         set: &set,
         hide_cookie: if hides { Some(&owns) } else { None },
         add_cookie: cookies.header.as_deref(),

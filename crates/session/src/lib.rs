@@ -23,6 +23,7 @@ pub mod metadata;
 pub mod patch;
 pub mod payload;
 pub mod policy;
+pub mod query;
 pub mod record;
 pub mod refusal;
 pub mod session;
@@ -46,6 +47,7 @@ pub use keys::{
 pub use metadata::{MetaEntry, MetadataError, collection_name, file_collection_name};
 pub use patch::{MergePatch, PatchError};
 pub use policy::{CookieName, CookieNameError, Kind, Place, Policy, Renew, Timeouts};
+pub use query::{arguments, hide_arguments, hide_arguments_in_uri};
 pub use record::{Record, RecordError, file_record_name, record_name};
 pub use refusal::{ContentError, FormatError, Refusal};
 pub use session::{Logout, Rebased, RecordWrite, Refresh, SaveError, Sealed, Session, State};
