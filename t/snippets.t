@@ -109,6 +109,12 @@ my %WALKS = (
     'api-tokens.conf' => [
         [GET     => '/api/a',      401, { has => '{"error"', token => 'X-Session-Token' }],
         [OPTIONS => '/api/a',      204, { shows => 'Access-Control-Allow-Headers' }],
+        [POST    => '/api/login',  200, { answer => ['X-Session-Subject: ann', 'X-Session-Data: {"user":"ann","scopes":["read"]}'],
+                                          shows => 'X-Session-Token', token => 'X-Session-Token', hides => 'Set-Cookie' }],
+        [GET     => '/api/a',      200, { has => 'X-User: ann', token => 'X-Session-Token', lacks => 'X-Session-Token', shows => 'Access-Control-Expose-Headers' }],
+        [GET     => '/api/a',      200, { has => 'X-Scopes: ["read"]', token => 'X-Session-Token', hides => 'X-Session-Token' }],
+        [POST    => '/api/logout', 200, { answer => 'X-Session-Action: logout', token => 'X-Session-Token', hides => 'X-Session-Token' }],
+        [GET     => '/api/a',      401, { token => 'X-Session-Token' }],
     ],
     # t/seed-00*.t have more of the next five.
     'gateway-plugin.conf' => [
@@ -137,7 +143,8 @@ my %WALKS = (
         [GET => '/shop/',       200, { has => 'Session-Subject: bob' }],
         [GET => '/members/',    200, { has => 'Session-Subject: ann' }],
         [GET => '/shop/logout', 204, { sets => 'session' }],
-        [GET => '/logout',      204, { expires => 'session' }],
+        [GET => '/members/',    200, { forget => 'session', has => 'Session-Subject: ann', sets => 'session' }],
+        [GET => '/logout',      204, { expires => 'remember' }],
         [GET => '/members/',    401],
     ],
     'proxy-cookie-sessions.conf' => [
