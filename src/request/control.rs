@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ngx::ffi::{ngx_chain_t, ngx_table_elt_t};
+use ngx::ffi::ngx_table_elt_t;
 use session::{MergePatch, PatchError};
 use thiserror::Error;
 
@@ -100,25 +100,6 @@ pub fn read<'r>(
 pub fn strip(request: Request<'_>, location: &LocationSettings) {
     if !location.control.is_empty() {
         headers_out::remove_if(request, |name, _| is_control(location, name));
-    }
-}
-
-/// The same for the trailers, which are there when the last buffer of the body comes.
-pub fn strip_trailers(request: Request<'_>, location: &LocationSettings, body: *const ngx_chain_t) {
-    if location.control.is_empty() {
-        return;
-    }
-    let links = core::iter::successors((!body.is_null()).then_some(body), |link| {
-        // SAFETY: the chain of a filter's caller is live and ends with null.
-        let next = unsafe { (**link).next };
-        (!next.is_null()).then_some(next.cast_const())
-    });
-    let is_last = |link: *const ngx_chain_t| {
-        // SAFETY: as above, and every link has a buffer.
-        unsafe { (*(*link).buf).last_buf() != 0 }
-    };
-    if links.into_iter().any(is_last) {
-        headers_out::remove_trailers(request, |name| is_control(location, name));
     }
 }
 

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::content::outage_ends;
 use super::context::{Context, DueHeader, SET_COOKIE, SessionStatus, Sight, Slot};
 use super::upstream::property_text;
-use super::{control, hold, response, save, settings, wait};
+use super::{control, hold, jar, response, save, settings, wait};
 use crate::conf::Settings;
 use crate::event::next_turn;
 use crate::guard::{guard, guard_request};
@@ -46,13 +46,37 @@ unsafe extern "C" fn on_body(r: *mut ngx_http_request_t, chain: *mut ngx_chain_t
     guard(ngx::ffi::NGX_ERROR as ngx_int_t, || {
         // SAFETY: as above.
         let request = unsafe { Request::new(r) };
-        // Trailers come when the body is complete.
-        control::strip_trailers(request, settings(request), chain);
+        strip_trailers(request, chain);
         match Context::of(request).filter(|_| request.is_main()) {
             Some(context) if context.held.is_some() => hold::body(request, context, chain),
             _ => next_body(request, chain),
         }
     })
+}
+
+/// What a response may not bring in its header it may not bring in its trailers either. They are there when the last
+/// buffer of the body comes.
+fn strip_trailers(request: Request<'_>, body: *const ngx_chain_t) {
+    let location = settings(request);
+    let keeps_cookies = jar::is_kept(request, location);
+    if location.control.is_empty() && !keeps_cookies {
+        return;
+    }
+    let links = core::iter::successors((!body.is_null()).then_some(body), |link| {
+        // SAFETY: the chain of a filter's caller is live and ends with null.
+        let next = unsafe { (**link).next };
+        (!next.is_null()).then_some(next.cast_const())
+    });
+    let is_last = |link: *const ngx_chain_t| {
+        // SAFETY: as above, and every link has a buffer.
+        unsafe { (*(*link).buf).last_buf() != 0 }
+    };
+    if links.into_iter().any(is_last) {
+        headers_out::remove_trailers(request, |name| {
+            control::is_control(location, name)
+                || (keeps_cookies && name.eq_ignore_ascii_case(b"Set-Cookie"))
+        });
+    }
 }
 
 /// The header filters behind this one.

@@ -18,6 +18,13 @@ fn keeper(location: &LocationSettings) -> Option<(&Settings, &JarSettings)> {
     active.find_map(|settings| Some((settings, settings.jar.as_ref()?)))
 }
 
+/// Whether the upstream's cookies stay here.
+pub fn is_kept(request: Request<'_>, location: &LocationSettings) -> bool {
+    keeper(location).is_some_and(|(settings, _)| {
+        Context::of(request).is_some_and(|context| !context.is_bypassed(request, settings.profile))
+    })
+}
+
 /// Takes the upstream's cookies out of the response. What is given back are those of a fresh response; a stored one
 /// may carry another user's.
 pub fn take<'r>(request: Request<'r>, context: &Context, location: &LocationSettings) -> Lines<'r> {
