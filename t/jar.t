@@ -552,6 +552,8 @@ session_storage s;
 [undef, undef, 1, undef, undef, 1]
 
 === J22: a session in the cookie survives a restart
+--- config
+session_storage cookie;
 --- talk
 /                              <- A=a
 /                              => A=a
