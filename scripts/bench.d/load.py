@@ -1,11 +1,12 @@
-"""One measurement: load from one core, the CPU time of nginx's workers on the other."""
+"""One measurement: load from one core, the CPU time of a server on the other."""
 
 import os
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -23,28 +24,13 @@ class LoadError(Exception):
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What one measurement found."""
+class Situation:
+    """How much comes at once, and to how many workers."""
 
-    requests: int
-    seconds: float
-    cpu_ns: int
-    store_ns: int
-    """The CPU time of the store's server."""
-    p50_us: int
-    p99_us: int
-
-    @property
-    def us_per_request(self) -> float:
-        return self.cpu_ns / self.requests / 1000
-
-    @property
-    def store_us_per_request(self) -> float:
-        return self.store_ns / self.requests / 1000
-
-    @property
-    def requests_per_second(self) -> float:
-        return self.requests / self.seconds
+    workers: int = 1
+    connections: int = 32
+    rate: int | None = None
+    """Requests a second; none: each connection asks again as soon as it is answered."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +40,43 @@ class Generator:
     cores: list[int]
     beside_nginx: bool
     """On the same cores as nginx."""
-    connections: int
-    workers: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is asked, and whose work is counted."""
+
+    url: str
+    cookies: list[str] = field(default_factory=list)
+    cpu_ns: Callable[[], int | None] = lambda: None
+    store_ns: Callable[[], int] = lambda: 0
+    resident_kb: Callable[[], int | None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one measurement found. Another server's CPU time and memory may be unknown."""
+
+    requests: int
+    seconds: float
+    cpu_ns: int | None
+    store_ns: int
+    """The CPU time of the store's server."""
+    p50_us: int
+    p99_us: int
+    resident_kb: int | None
+
+    @property
+    def us_per_request(self) -> float | None:
+        return None if self.cpu_ns is None else self.cpu_ns / self.requests / 1000
+
+    @property
+    def store_us_per_request(self) -> float:
+        return self.store_ns / self.requests / 1000
+
+    @property
+    def requests_per_second(self) -> float:
+        return self.requests / self.seconds
 
 
 @dataclass(frozen=True)
@@ -75,42 +96,40 @@ class Seen:
 NOTHING = Seen(0, 0, 0, 0, 0, 0)
 
 
-def measure(
-    workers: list[int], store: Callable[[], list[int]], url: str, cookies: list[str], generator: Generator, seconds: float
-) -> Measured:
-    before, store_before = cpu_of_all(workers), cpu_of_all(store())
-    seen = run_wrk(url, cookies, generator, seconds)
+def measure(target: Target, generator: Generator, situation: Situation, seconds: float) -> Measured:
+    before, store_before = target.cpu_ns(), target.store_ns()
+    seen = run_wrk(target, generator, situation, seconds)
     if seen == NOTHING and seconds < LONG_ENOUGH:
-        return measure(workers, store, url, cookies, generator, LONG_ENOUGH)
+        return measure(target, generator, situation, LONG_ENOUGH)
     time.sleep(SETTLE)
     failed = seen.broken + seen.refused
     if failed or not seen.requests:
-        raise LoadError(f"{url}: {seen.requests} requests, {failed} of them failed")
-    used = cpu_of_all(workers) - before
+        raise LoadError(f"{target.url}: {seen.requests} requests, {failed} of them failed")
+    after = target.cpu_ns()
+    used = None if after is None or before is None else after - before
     # A server may have started processes meanwhile, and ended some.
-    store_used = max(cpu_of_all(store()) - store_before, 0)
-    return Measured(seen.requests, seen.duration_us / 1e6, used, store_used, seen.p50_us, seen.p99_us)
+    store_used = max(target.store_ns() - store_before, 0)
+    return Measured(seen.requests, seen.duration_us / 1e6, used, store_used, seen.p50_us, seen.p99_us, target.resident_kb())
 
 
-def cpu_of_all(processes: list[int]) -> int:
-    return sum(cpu_ns(process) for process in processes if Path(f"/proc/{process}").exists())
-
-
-def run_wrk(url: str, cookies: list[str], generator: Generator, seconds: float) -> Seen:
+def run_wrk(target: Target, generator: Generator, situation: Situation, seconds: float) -> Seen:
     command = ["taskset", "-c", ",".join(map(str, generator.cores))]
     if generator.beside_nginx:
         # A batch process does not push nginx off the core with every response.
         command += ["chrt", "--batch", "0"]
-    command += ["wrk", f"-t{generator.workers}", f"-c{generator.connections}", "-d", WRK_LIMIT, "-s", str(HERE / "count.lua")]
-    if len(cookies) == 1:
-        command += ["-H", f"Cookie: {cookies[0]}"]
+    threads = min(situation.workers, situation.connections)
+    command += ["wrk", f"-t{threads}", f"-c{situation.connections}", "-d", WRK_LIMIT, "-s", str(HERE / "count.lua")]
+    environment = dict(os.environ)
+    if situation.rate:
+        environment["BENCH_PAUSE_MS"] = str(1000 * situation.connections / situation.rate)
+    if len(target.cookies) == 1:
+        command += ["-H", f"Cookie: {target.cookies[0]}"]
     with NamedTemporaryFile("w", encoding="utf-8") as file:
-        environment = dict(os.environ)
-        if len(cookies) > 1:
-            file.writelines(f"{cookie}\n" for cookie in cookies)
+        if len(target.cookies) > 1:
+            file.writelines(f"{cookie}\n" for cookie in target.cookies)
             file.flush()
             environment["BENCH_COOKIES"] = file.name
-        return watch(command + [url], environment, seconds)
+        return watch(command + [target.url], environment, seconds)
 
 
 def watch(command: list[str], environment: dict[str, str], seconds: float) -> Seen:
@@ -132,6 +151,10 @@ def watch(command: list[str], environment: dict[str, str], seconds: float) -> Se
     raise LoadError(f"wrk did not run to its end:\n{said}")
 
 
+def cpu_of_all(processes: list[int]) -> int:
+    return sum(cpu_ns(process) for process in processes if Path(f"/proc/{process}").exists())
+
+
 def cpu_ns(process: int) -> int:
     """The CPU time that all threads of a process have used."""
     try:
@@ -141,3 +164,22 @@ def cpu_ns(process: int) -> int:
     # Not every kernel counts nanoseconds; ticks do for runs of seconds.
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A process's memory, without zones of shared memory."""
+
+    own_kb: int
+    """What each further process takes."""
+    files_kb: int
+    """Pages of files, which all processes share."""
+
+    @property
+    def all_kb(self) -> int:
+        return self.own_kb + self.files_kb
+
+
+def resident(process: int) -> Resident:
+    fields = dict(re.findall(r"^(Rss\w+):\s+(\d+) kB", Path(f"/proc/{process}/status").read_text(), re.MULTILINE))
+    return Resident(int(fields["RssAnon"]), int(fields["RssFile"]))

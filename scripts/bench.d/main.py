@@ -1,68 +1,92 @@
 """The measuring half of scripts/bench, which says how to use it."""
 
 import argparse
+import os
 import signal
 import sys
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import against
 import load
 import memory
 import probe
 import report
-from rows import ROWS, NoSuchRow, Row, select
+import scale
+from load import Situation
+from measure import Plan, Site, Unit, describe, run
+from rows import ROWS, TRAITS, NoSuchRow, Row, select
 from servers import ServerError, Servers, choose_cores
 from stores import NAMES, StoreError
 
+USUAL = Situation()
+
 
 @dataclass(frozen=True)
-class Plan:
-    """How much is measured."""
+class Extent:
+    """How much one command measures."""
 
-    rounds: int
-    seconds: float
-    warm_up: float
+    plan: Plan
+    connections: tuple[int, ...] = ()
+    """Beside the usual ones, for the rows that stand for the others."""
+    workers: tuple[int, ...] = (1,)
+    rate: int | None = None
+    """For latencies at an equal load."""
+    with_memory: bool = False
 
 
-FULL = Plan(rounds=5, seconds=1.5, warm_up=0.5)
-QUICK = Plan(rounds=3, seconds=0.7, warm_up=0.2)
-SMOKE = Plan(rounds=1, seconds=0.1, warm_up=0)
+FULL = Extent(Plan(rounds=5, seconds=1, warm_up=0.3), (1, 8, 32, 256), (1, 2), 4000, True)
+QUICK = Extent(Plan(rounds=2, seconds=0.4, warm_up=0))
+SMOKE = Extent(Plan(rounds=1, seconds=0.1, warm_up=0), (1, 32), (1, 2), 4000)
 
 
 def main() -> None:
     options = parse(sys.argv[1:])
     if options.list:
         for row in ROWS:
-            print(f"{row.name:16} {row.text}")
+            print(f"{row.name:20} {row.text}")
         return
     # Ends the run in order: servers are stopped, files removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
     try:
-        run(options)
+        if options.memory:
+            print(weigh(options))
+        elif options.scale:
+            scale.run(options, FULL.plan if options.extent is None else options.extent.plan, options.extent is SMOKE)
+        else:
+            compare(options)
     except KeyboardInterrupt:
         sys.exit(130)
-    except (NoSuchRow, ServerError, StoreError, probe.ProbeError, load.LoadError) as error:
+    except (NoSuchRow, ServerError, StoreError, probe.ProbeError, load.LoadError, against.AgainstError, scale.ScaleError) as error:
         sys.exit(f"bench: {error}")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", add_help=False)
-    plans = parser.add_mutually_exclusive_group()
-    plans.add_argument("--quick", dest="plan", action="store_const", const=QUICK, default=FULL)
-    plans.add_argument("--smoke", dest="plan", action="store_const", const=SMOKE)
+    extents = parser.add_mutually_exclusive_group()
+    extents.add_argument("--quick", dest="extent", action="store_const", const=QUICK)
+    extents.add_argument("--smoke", dest="extent", action="store_const", const=SMOKE)
     parser.add_argument("--rounds", type=positive(int))
     parser.add_argument("--seconds", type=positive(float))
-    parser.add_argument("--connections", type=positive(int), default=32)
-    parser.add_argument("--workers", type=int, choices=(1, 2), default=1)
-    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--connections", type=numbers)
+    parser.add_argument("--workers", type=numbers)
+    parser.add_argument("--rate", type=positive(int))
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument("--memory", action="store_true")
+    modes.add_argument("--scale", action="store_true")
+    modes.add_argument("--list", action="store_true")
     parser.add_argument("--load", choices=("other", "same"), default="other")
     parser.add_argument("--only", action="append", default=[])
-    parser.add_argument("--list", action="store_true")
+    against.add_options(parser)
     parser.add_argument("--module", type=Path)
     parser.add_argument("--binary", type=Path)
     parser.add_argument("--results", type=Path)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.workers and not set(options.workers) <= {1, 2}:
+        parser.error("--workers: 1, 2 or 1,2")
+    return options
 
 
 def positive(kind: type[int] | type[float]):
@@ -75,87 +99,109 @@ def positive(kind: type[int] | type[float]):
     return parse_number
 
 
-def run(options: argparse.Namespace) -> None:
+def numbers(text: str) -> tuple[int, ...]:
+    return tuple(positive(int)(word) for word in text.split(","))
+
+
+def weigh(options: argparse.Namespace) -> str:
+    cores = choose_cores(options.load == "same", 1)
+    with Servers(options.binary.resolve(), options.module.resolve(), cores, set(NAMES)) as servers:
+        return memory.table(servers, load.Generator(cores.load, cores.are_one), options.module)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Every row and its control, in one run."""
+    extent = chosen(options)
     rows = select(options.only)
-    rounds = options.rounds or options.plan.rounds
-    seconds = options.seconds or options.plan.seconds
-    cores = choose_cores(options.load == "same", options.workers)
-    if cores.are_one and options.load == "other":
-        print("bench: there are no other cores: the load runs on those of nginx, as with --load same", file=sys.stderr)
-    generator = load.Generator(cores.load, cores.are_one, options.connections, options.workers)
-    stores = set(NAMES) if options.memory else {row.store for row in rows if row.store}
-    with Servers(options.binary.resolve(), options.module.resolve(), cores, stores) as servers:
-        if options.memory:
-            print(memory.table(servers, generator, options.module))
-            return
+    others = {server.name: server for server in options.against}
+    for server in others.values():
+        server.probe()
+        rows += server.rows()
+    main_situations, grid, equal = situations(options, extent)
+    traits = [row for row in rows if row.name in TRAITS or row.server] if grid or equal else []
+    units = distinct(
+        [(row, each) for each in main_situations for row in rows]
+        + [(row, each) for each in grid for row in traits]
+        + [(row, each) for row in traits if (each := equal)]
+    )
+    with ExitStack() as stack:
+        sites = {count: start(stack, options, count, units) for count in sorted({each.workers for _, each in units})}
         try:
-            cookies = probe.make_cookies(servers.probe_port, rows)
-            for row in rows:
-                probe.check(servers.probe_port, row, next(iter(cookies.get(row.cookie, [])), None))
-            measured = measure(servers, generator, rows, cookies, Plan(rounds, seconds, options.plan.warm_up))
-        except (probe.ProbeError, load.LoadError):
-            print(servers.errors()[-4000:], file=sys.stderr)
+            rounds = run(units, extent.plan, sites, others)
+        except load.LoadError:
+            print(*(site.servers.errors()[-4000:] for site in sites.values()), file=sys.stderr)
             raise
-    where = report.circumstances(options.binary, generator, seconds, rounds)
-    text = f"{where}\n\n{report.table(rows, measured)}"
+        notes = [note for site in sites.values() for note in core_notes(site, others)]
+    where = f"{report.circumstances(options.binary)}, {extent.plan.rounds} rounds of {extent.plan.seconds:g} s"
+    sections = [f"{where}; {conditions(each, options)}\n\n{report.table(rows, rounds, each)}" for each in main_situations]
+    if grid and traits:
+        sections.append(f"By workers × connections:\n\n{report.by_connections(traits, rounds, grid)}")
+    if equal and traits:
+        sections.append(f"At an equal load, {conditions(equal, options)}:\n\n{report.equal_load(traits, rounds, equal)}")
+    if extent.with_memory and not options.only:
+        sections.append(f"Memory:\n\n{weigh(options)}")
+    text = "\n\n".join(sections + notes)
     print(text)
-    print(f"\nAll figures: {save(options.results, rows, measured, text)}")
+    drawn = report.charts(rows, traits, rounds, main_situations[0], grid)
+    print(f"\nAll figures: {report.save(options.results, rows, rounds, text, drawn, where)}")
 
 
-def measure(
-    servers: Servers, generator: load.Generator, rows: list[Row], cookies: dict[str | None, list[str]], plan: Plan
-) -> report.Rounds:
-    """All rows in turns, so that a slow moment of the machine meets all alike."""
-
-    def once(row: Row, duration: float) -> load.Measured:
-        url = f"http://127.0.0.1:{servers.port}{row.path}"
-        return load.measure(servers.workers, lambda: servers.stores.processes(row.store), url, cookies.get(row.cookie, []), generator, duration)
-
-    progress = Progress(len(rows) * (plan.rounds + bool(plan.warm_up)))
-    if plan.warm_up:
-        for row in rows:
-            progress.step("warming up", row)
-            once(row, plan.warm_up)
-    found: report.Rounds = {row.name: [] for row in rows}
-    for number in range(plan.rounds):
-        # Back and forth: no row always follows the same one.
-        for row in rows if number % 2 == 0 else reversed(rows):
-            progress.step(f"round {number + 1} of {plan.rounds}", row)
-            found[row.name].append(once(row, plan.seconds))
-    progress.end()
-    return found
+def chosen(options: argparse.Namespace) -> Extent:
+    extent = options.extent or FULL
+    plan = extent.plan
+    return replace(extent, plan=replace(plan, rounds=options.rounds or plan.rounds, seconds=options.seconds or plan.seconds))
 
 
-class Progress:
-    """One line that changes on a terminal; in a log, one line for each round."""
-
-    def __init__(self, steps: int) -> None:
-        self._steps = steps
-        self._done = 0
-        self._stage = ""
-        self._is_terminal = sys.stderr.isatty()
-
-    def step(self, stage: str, row: Row) -> None:
-        self._done += 1
-        if self._is_terminal:
-            print(f"\r\033[K[{self._done}/{self._steps}] {stage}: {row.text}", end="", file=sys.stderr, flush=True)
-        elif stage != self._stage:
-            print(stage, file=sys.stderr, flush=True)
-        self._stage = stage
-
-    def end(self) -> None:
-        if self._is_terminal:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+def situations(options: argparse.Namespace, extent: Extent) -> tuple[list[Situation], list[Situation], Situation | None]:
+    """Those of all rows, those of the rows that stand for the others, and that of the equal load."""
+    if options.connections or options.workers or options.rate:
+        pairs = [(workers, many) for workers in options.workers or (1,) for many in options.connections or (USUAL.connections,)]
+        return [Situation(workers, many, options.rate) for workers, many in pairs], [], None
+    cores = len(os.sched_getaffinity(0))
+    grid = [Situation(workers, many) for workers in extent.workers if workers <= cores for many in extent.connections]
+    return [USUAL], grid, replace(USUAL, rate=extent.rate) if extent.rate else None
 
 
-def save(folder: Path, rows: list[Row], measured: report.Rounds, text: str) -> Path:
-    """Keeps this run's figures beside those of earlier ones."""
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
-    (folder / f"{name}.md").write_text(text + "\n", "utf-8")
-    path = folder / f"{name}.csv"
-    report.write_csv(path, rows, measured)
-    return path
+def distinct(units: Iterable[Unit]) -> list[Unit]:
+    return list({(row.name, situation): (row, situation) for row, situation in units}.values())
+
+
+def start(stack: ExitStack, options: argparse.Namespace, workers: int, units: list[Unit]) -> Site:
+    """An nginx with so many workers, asked once for each of its rows."""
+    own = list({row.name: row for row, each in units if each.workers == workers and row.server is None}.values())
+    cores = choose_cores(options.load == "same", workers)
+    if cores.are_one and options.load == "other" and workers == 1:
+        print("bench: there are no other cores: the load runs on those of nginx, as with --load same", file=sys.stderr)
+    stores = {row.store for row in own if row.store}
+    servers = stack.enter_context(Servers(options.binary.resolve(), options.module.resolve(), cores, stores))
+    try:
+        cookies = probe.make_cookies(servers.probe_port, own)
+        for row in own:
+            probe.check(servers.probe_port, row, cookies[row.cookie][0] if row.cookie else None)
+    except probe.ProbeError:
+        print(servers.errors()[-4000:], file=sys.stderr)
+        raise
+    return Site(servers, load.Generator(cores.load, cores.are_one), cookies)
+
+
+def conditions(situation: Situation, options: argparse.Namespace) -> str:
+    cores = choose_cores(options.load == "same", situation.workers)
+    few = situation.workers == 1
+    if cores.are_one:
+        core = "the same core" if few else "the same cores"
+    else:
+        core = "another core" if few else "other cores"
+    return f"{describe(situation)}, load from {core}"
+
+
+def core_notes(site: Site, others: dict[str, against.Foreign]) -> list[str]:
+    """Figures of servers on different cores do not compare well."""
+    own = site.servers.cores.measured
+    return [
+        f"{server.name} may run on the cores {server.cores()}, the nginx of this run on {own}: start it with taskset to compare both."
+        for server in others.values()
+        if server.cores() not in ([], own) and len(own) == 1
+    ]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import load
 import probe
 from rows import ROWS
 from servers import Servers
+from stores import NAMES
 
 # Bytes of the zone shm_fill.
 ZONE = 8 << 20
@@ -20,10 +21,11 @@ def table(servers: Servers, generator: load.Generator, module: Path) -> str:
     """Markdown that reads well on a terminal too."""
     lines = [("a worker without the module", resident(servers.bare_worker))]
     lines.append(("a worker with the module, before its first request", resident(servers.workers[0])))
-    for name in ("shm", "redis", "postgres"):
+    for name in NAMES:
         for row in (row for row in ROWS if row.store == name):
             cookies = [probe.make_cookie(servers.probe_port, str(row.cookie)) for _ in range(row.sessions)]
-            load.run_wrk(f"http://127.0.0.1:{servers.port}{row.path}", cookies, generator, USE_SECONDS)
+            target = load.Target(f"http://127.0.0.1:{servers.port}{row.path}", cookies)
+            load.run_wrk(target, generator, load.Situation(), USE_SECONDS)
         lines.append((f"the same after load on {name} too", resident(servers.workers[0])))
     lines.append(("a session of 100 B in shm", f"{ZONE / fill(servers, generator):.0f} bytes of the zone"))
     lines += sections(module)
@@ -32,17 +34,16 @@ def table(servers: Servers, generator: load.Generator, module: Path) -> str:
 
 
 def resident(worker: int) -> str:
-    """Without shared zones; that of its own is what each further worker takes."""
-    fields = dict(re.findall(r"^(Rss\w+):\s+(\d+) kB", Path(f"/proc/{worker}/status").read_text(), re.MULTILINE))
-    own, files = int(fields["RssAnon"]), int(fields["RssFile"])
-    return f"{(own + files) / 1024:.1f} MB, of which {own / 1024:.1f} MB its own"
+    now = load.resident(worker)
+    return f"{now.all_kb / 1024:.1f} MB, of which {now.own_kb / 1024:.1f} MB its own"
 
 
 def fill(servers: Servers, generator: load.Generator) -> int:
     """How many sessions fit into the zone that refuses them when it is full."""
     count = 0
     for _ in range(FILL_PORTIONS):
-        seen = load.run_wrk(f"http://127.0.0.1:{servers.probe_port}/make/fill", [], generator, FILL_SECONDS)
+        target = load.Target(f"http://127.0.0.1:{servers.probe_port}/make/fill")
+        seen = load.run_wrk(target, generator, load.Situation(), FILL_SECONDS)
         count += seen.requests - seen.refused
         if seen.broken:
             break

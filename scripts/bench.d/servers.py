@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_letters, digits
@@ -46,13 +47,26 @@ def choose_cores(share: bool, workers: int) -> Cores:
     return Cores(measured, load=measured if share or not others else others, store=others or measured)
 
 
+@dataclass(frozen=True)
+class Configuration:
+    """What nginx is given beside the rows' locations: lines of http, of both servers, and makers of cookies."""
+
+    backends: str = ""
+    locations: str = ""
+    makers: str = ""
+
+
 class Servers:
     """Started on entry, ended and swept away on exit."""
 
-    def __init__(self, binary: Path, module: Path, cores: Cores, stores: set[str]) -> None:
+    def __init__(
+        self, binary: Path, module: Path, cores: Cores, stores: set[str], more: Callable[[Stores], Configuration] = lambda _: Configuration()
+    ) -> None:
+        """`more` is asked when the stores have started."""
+        self._more = more
         self._binary = binary
         self._module = module
-        self._cores = cores
+        self.cores = cores
         self._started: list[subprocess.Popen[bytes]] = []
         self.port, self.probe_port, self._upstream_port, *self._store_ports = free_ports(3 + len(stores))
         self._store_names = stores
@@ -60,16 +74,17 @@ class Servers:
     def __enter__(self) -> "Servers":
         self._run = Path(tempfile.mkdtemp(prefix="nginx-session-bench."))
         self._run.chmod(0o755)  # nginx's worker may be another user
-        self.stores = Stores(self._store_names, self._run, self._store_ports, self._cores.store)
+        self.stores = Stores(self._store_names, self._run, self._store_ports, self.cores.store)
         try:
             self.stores.start()
-            behind = self._start("upstream.conf", self._cores.load[-1:], self._upstream_port)
+            behind = self._start("upstream.conf", self.cores.load[-1:], self._upstream_port)
             self.bare_worker = workers_of(behind, 1)[0]
-            self._write("cookies.conf", cookie_makers(self.stores.places(), self.stores.jars()))
-            self._write("backends.conf", self.stores.configuration())
-            self._write("locations.conf", (HERE / "locations.conf").read_text("utf-8") + self.stores.locations())
-            master = self._start("nginx.conf", self._cores.measured, self.probe_port)
-            self.workers = workers_of(master, len(self._cores.measured))
+            more = self._more(self.stores)
+            self._write("cookies.conf", cookie_makers(self.stores.places(), self.stores.jars()) + more.makers)
+            self._write("backends.conf", self.stores.configuration() + more.backends)
+            self._write("locations.conf", (HERE / "locations.conf").read_text("utf-8") + self.stores.locations() + more.locations)
+            master = self._start("nginx.conf", self.cores.measured, self.probe_port)
+            self.workers = workers_of(master, len(self.cores.measured))
         except BaseException:
             self.__exit__()
             raise

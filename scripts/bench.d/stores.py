@@ -75,7 +75,7 @@ class Redis(Server):
         self._run([program, *options], ["redis-cli", "-p", port, "-e", "PING"])
 
     def backend(self) -> str:
-        return f"session_backend redis redis {{ server 127.0.0.1:{self.port}; timeout 10s; }}"
+        return redis_backend("redis", self.port)
 
 
 class Postgres(Server):
@@ -136,6 +136,9 @@ class Stores:
     def processes(self, name: str | None) -> list[int]:
         server = self._servers.get(name or "")
         return server.processes() if server else []
+
+    def port(self, name: str) -> int:
+        return self._servers[name].port
 
     def configuration(self) -> str:
         """The backends. Saves have a zone of their own: a full one drops sessions, and those of checks must stay."""
@@ -208,6 +211,10 @@ location = /@NAME@/told {
     proxy_pass        http://behind/told;
 }
 """
+
+
+def redis_backend(name: str, port: int) -> str:
+    return f"session_backend {name} redis {{ server 127.0.0.1:{port}; timeout 10s; }}"
 
 
 def locations_of(name: str) -> str:
