@@ -17,6 +17,7 @@ use strict;
 use warnings;
 
 use File::Temp qw(tempdir);
+use IO::Socket::INET;
 
 use SessT::Room qw(slurp spew);
 
@@ -94,6 +95,31 @@ sub in_profile {
         $text =~ s/\Q$block\E/$new/;
     }
     return $text;
+}
+
+# --- for `check` ---
+
+# A request on its own, without TLS, for checks that watch what goes on meanwhile.
+sub by_hand {
+    my ($uri, $cookie) = @_;
+    my $socket = opened($uri, $cookie);
+    local $/;
+    return scalar(<$socket>) // '';
+}
+
+# The socket it is under way on.
+sub opened {
+    my ($uri, $cookie) = @_;
+    my $socket = IO::Socket::INET->new("127.0.0.1:$ENV{TEST_NGINX_RAND_PORT_2}") or die "nginx does not listen: $@";
+    print {$socket} "GET $uri HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: $cookie\r\n\r\n";
+    return $socket;
+}
+
+# The commands that a Redis got for sessions meanwhile, without those of connections and of the worker's first look.
+sub commands_for_sessions {
+    my ($redis, $code) = @_;
+    my @commands = $redis->commands_during($code);
+    return join ' ', map { $_->[0] } grep { $_->[0] !~ /^(?:HELLO|CLIENT|AUTH|SELECT|PING|INFO)$/i && ($_->[1] // '') !~ /:A{43}(?:$|:)/ } @commands;
 }
 
 1;

@@ -3,7 +3,6 @@ use lib 't/lib';
 use SessT 'no_plan';
 
 use HTTP::Date qw(str2time);
-use IO::Socket::INET;
 use Time::HiRes qw(time);
 
 require './t/preset.pl';
@@ -22,8 +21,7 @@ sub twelve_hours {
 # How long the first byte of a body took, and all of it; and the response.
 sub seconds_of {
     my ($uri, $cookie) = @_;
-    my $socket = IO::Socket::INET->new("127.0.0.1:$ENV{TEST_NGINX_RAND_PORT_2}") or die "nginx does not listen: $@";
-    print {$socket} "GET $uri HTTP/1.0\r\nHost: localhost\r\nCookie: proxy-session=$cookie\r\n\r\n";
+    my $socket = opened($uri, "proxy-session=$cookie");
     my ($start, $first, $text) = (time, undef, '');
     while (sysread $socket, $text, 65_536, length $text) {
         $first //= time - $start if $text =~ /\r\n\r\n./s;
