@@ -202,7 +202,10 @@ async fn store(waiter: Waiter, settings: &'static Settings) {
             };
         }
         if let Some(id) = replaced {
-            let fate = Fate::Replaced(made.session.token_text());
+            let fate = Fate::Replaced {
+                by: made.id,
+                token: made.session.token_text().into(),
+            };
             siblings::note(waiter.request(), id, fate);
         }
     }
@@ -224,6 +227,7 @@ async fn store(waiter: Waiter, settings: &'static Settings) {
 
 /// Tokens that are made but not sent.
 struct Made {
+    id: SessionId,
     session: Sealed,
     remember: Option<Sealed>,
 }
@@ -256,6 +260,7 @@ async fn make(waiter: Waiter, settings: &'static Settings) -> Option<Result<Made
         None
     };
     Some(Ok(Made {
+        id,
         session: sealed,
         remember,
     }))

@@ -11,6 +11,7 @@ use core::future::poll_fn;
 use core::task::{Poll, Waker};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
 
 use session::{Place, Rebased, SessionId};
 
@@ -47,8 +48,13 @@ struct Entry {
 /// What a save or its like has made of a session's id.
 #[derive(Clone)]
 pub enum Fate {
-    /// It was replaced; this is the new token.
-    Replaced(String),
+    /// It was replaced.
+    Replaced {
+        /// The new id, which may have been replaced since.
+        by: SessionId,
+        /// The new token.
+        token: Rc<str>,
+    },
     /// The session was ended.
     Ended,
 }
@@ -66,11 +72,25 @@ impl Client {
     }
 }
 
-/// What has become of an id, as far as this client may know.
+/// What has become of an id in the end, as far as this client may know.
 fn fate(id: &SessionId, client: Client) -> Option<Fate> {
-    SIBLINGS.with_borrow(|siblings| {
-        let entry = siblings.fates.get(id)?;
-        (entry.client == client).then(|| entry.fate.clone())
+    SIBLINGS.with_borrow_mut(|siblings| {
+        let known = |id: &SessionId| {
+            let entry = siblings.fates.get(id)?;
+            (entry.client == client).then(|| entry.fate.clone())
+        };
+        let mut last = known(id)?;
+        while let Fate::Replaced { by, .. } = &last {
+            match known(by) {
+                Some(next) => last = next,
+                None => break,
+            }
+        }
+        // Who comes again with the old id need not go the whole way again.
+        if let Some(entry) = siblings.fates.get_mut(id) {
+            entry.fate = last.clone();
+        }
+        Some(last)
     })
 }
 
@@ -116,17 +136,25 @@ pub async fn catch_up(waiter: Waiter, settings: &'static Settings) -> CaughtUp {
         else {
             return CaughtUp::Save(None);
         };
-        let saving = Saving::begin(id).await;
-        match fate(&id, Client::of(waiter.request())) {
-            None => return CaughtUp::Save(Some(saving)),
+        let client = Client::of(waiter.request());
+        let last = match fate(&id, client) {
             Some(Fate::Ended) => return give_up(waiter, settings, "it was ended"),
-            Some(Fate::Replaced(token)) => {
-                drop(saving);
-                if let Some(done) = go_on_from(waiter, settings, &token).await {
-                    return done;
-                }
-            }
+            Some(Fate::Replaced { by, token }) => Some((by, token)),
+            None => None,
+        };
+        let newest = last.as_ref().map_or(id, |(by, _)| *by);
+        let saving = Saving::begin(newest).await;
+        if fate(&newest, client).is_some() {
+            // Another save has ended meanwhile.
+            continue;
         }
+        let Some((_, token)) = last else {
+            return CaughtUp::Save(Some(saving));
+        };
+        return match go_on_from(waiter, settings, &token).await {
+            Some(done) => done,
+            None => CaughtUp::Save(Some(saving)),
+        };
     }
 }
 
