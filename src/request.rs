@@ -17,6 +17,7 @@ mod filter;
 mod hold;
 mod jar;
 mod lookup;
+mod recent;
 mod renewals;
 mod response;
 mod rewrite;

@@ -3,24 +3,19 @@
 //! A browser that sends ten requests at once when a renewal is due would otherwise get ten new sessions.
 
 use core::cell::RefCell;
-use std::collections::HashMap;
 
 use session::SessionId;
 
-/// Beyond this many, old entries are swept out.
-const SWEEP_AT: usize = 1024;
+use super::recent::Recent;
 
 thread_local! {
     /// Until when (Unix seconds) a session's renewal holds.
-    static RENEWED: RefCell<HashMap<SessionId, u64>> = RefCell::new(HashMap::new());
+    static RENEWED: RefCell<Recent<SessionId, u64>> = RefCell::new(Recent::default());
 }
 
 /// Whether the session may be renewed now; if so, it may not again for `hold` seconds.
 pub fn begin(id: &SessionId, now: u64, hold: u32) -> bool {
     RENEWED.with_borrow_mut(|renewed| {
-        if renewed.len() >= SWEEP_AT {
-            renewed.retain(|_, until| *until > now);
-        }
         if renewed.get(id).is_some_and(|until| *until > now) {
             return false;
         }
@@ -31,7 +26,5 @@ pub fn begin(id: &SessionId, now: u64, hold: u32) -> bool {
 
 /// The renewal came to nothing: the next request may try.
 pub fn failed(id: &SessionId) {
-    RENEWED.with_borrow_mut(|renewed| {
-        renewed.remove(id);
-    });
+    RENEWED.with_borrow_mut(|renewed| renewed.remove(id));
 }

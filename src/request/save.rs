@@ -321,6 +321,10 @@ fn decide_remember(
         return wish;
     }
     match &settings.remember {
+        // A control header may have asked for it earlier.
+        Remember::Off if settings.control.is_some() => {
+            session.has_remember_token() && !session.forget()
+        }
         Remember::Off => false,
         Remember::On => !session.forget(),
         Remember::Asked(value) => match value.eval(request) {

@@ -17,12 +17,11 @@ use session::{Place, Rebased, SessionId};
 
 use super::context::SessionStatus;
 use super::lookup::{self, Trouble};
+use super::recent::Recent;
 use super::wait::Waiter;
 use crate::conf::Settings;
 use crate::http::Request;
 
-/// Beyond this many, old entries are swept out; beyond twice as many, all are.
-const SWEEP_AT: usize = 8192;
 /// Seconds that it is known what has become of an id. Requests that run longer save what they have.
 const KNOWN_FOR: u64 = 600;
 
@@ -33,7 +32,7 @@ thread_local! {
 #[derive(Default)]
 struct Siblings {
     /// What has become of an id.
-    fates: HashMap<SessionId, Entry>,
+    fates: Recent<SessionId, Entry>,
     /// The ids from which a save is under way, with those who wait for its end.
     saving: HashMap<SessionId, Vec<Waker>>,
 }
@@ -73,11 +72,12 @@ impl Client {
 }
 
 /// What has become of an id in the end, as far as this client may know.
-fn fate(id: &SessionId, client: Client) -> Option<Fate> {
+fn fate(id: &SessionId, client: Client, now: u64) -> Option<Fate> {
     SIBLINGS.with_borrow_mut(|siblings| {
         let known = |id: &SessionId| {
             let entry = siblings.fates.get(id)?;
-            (entry.client == client).then(|| entry.fate.clone())
+            let may_know = entry.client == client && entry.until > now;
+            may_know.then(|| entry.fate.clone())
         };
         let mut last = known(id)?;
         while let Fate::Replaced { by, .. } = &last {
@@ -98,12 +98,6 @@ fn fate(id: &SessionId, client: Client) -> Option<Fate> {
 pub fn note(request: Request<'_>, id: SessionId, fate: Fate) {
     let (client, now) = (Client::of(request), request.now());
     SIBLINGS.with_borrow_mut(|siblings| {
-        if siblings.fates.len() >= SWEEP_AT {
-            siblings.fates.retain(|_, entry| entry.until > now);
-        }
-        if siblings.fates.len() >= 2 * SWEEP_AT {
-            siblings.fates.clear();
-        }
         let entry = Entry {
             fate,
             client,
@@ -136,15 +130,15 @@ pub async fn catch_up(waiter: Waiter, settings: &'static Settings) -> CaughtUp {
         else {
             return CaughtUp::Save(None);
         };
-        let client = Client::of(waiter.request());
-        let last = match fate(&id, client) {
+        let (client, now) = (Client::of(waiter.request()), waiter.request().now());
+        let last = match fate(&id, client, now) {
             Some(Fate::Ended) => return give_up(waiter, settings, "it was ended"),
             Some(Fate::Replaced { by, token }) => Some((by, token)),
             None => None,
         };
         let newest = last.as_ref().map_or(id, |(by, _)| *by);
         let saving = Saving::begin(newest).await;
-        if fate(&newest, client).is_some() {
+        if fate(&newest, client, now).is_some() {
             // Another save has ended meanwhile.
             continue;
         }
