@@ -17,6 +17,8 @@ WRK_LIMIT = "1h"
 SETTLE = 0.05
 # On a busy machine wrk may take that long to start.
 LONG_ENOUGH = 2.0
+SIGNALS = 15
+SIGNAL_PAUSE = 2.0
 
 
 class LoadError(Exception):
@@ -136,8 +138,7 @@ def watch(command: list[str], environment: dict[str, str], seconds: float) -> Se
     wrk = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     try:
         time.sleep(seconds)
-        wrk.send_signal(signal.SIGINT)
-        said, _ = wrk.communicate(timeout=30)
+        said, signals = end(wrk)
     finally:
         if wrk.poll() is None:
             wrk.kill()
@@ -145,10 +146,24 @@ def watch(command: list[str], environment: dict[str, str], seconds: float) -> Se
     for line in said.splitlines():
         if line.startswith("counted "):
             seen = Seen(*(int(number) for number in line.split()[1:]))
-            return seen if seen.requests or seen.broken else NOTHING
+            # What was told to end before it listened has stopped its load long before its clock.
+            ended_early = signals > 1 and seconds < LONG_ENOUGH
+            return seen if (seen.requests or seen.broken) and not ended_early else NOTHING
     if wrk.returncode == -signal.SIGINT:
         return NOTHING  # ended before it had begun
     raise LoadError(f"wrk did not run to its end:\n{said}")
+
+
+def end(wrk: subprocess.Popen[str]) -> tuple[str, int]:
+    """What it says at its end, and how many signals that took: the first is without effect if wrk has only just started."""
+    for count in range(1, SIGNALS + 1):
+        wrk.send_signal(signal.SIGINT)
+        try:
+            said, _ = wrk.communicate(timeout=SIGNAL_PAUSE)
+            return said, count
+        except subprocess.TimeoutExpired:
+            continue
+    raise LoadError(f"wrk did not end within {SIGNALS * SIGNAL_PAUSE:.0f} s")
 
 
 def cpu_of_all(processes: list[int]) -> int:
