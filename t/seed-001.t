@@ -164,6 +164,7 @@ $::show
 --- jar_edit eval
 sub {
     my ($cookies, $i) = @_;
+    defined $cookies->{'__Host-web'} or return;
     my $value = \$cookies->{'__Host-web'};
     $$value =~ s/(.)\z/$1 eq 'A' ? 'g' : 'A'/e if $i == 1;
     $$value =~ s/\A(.{20})(.)/$1 . ($2 eq 'A' ? 'B' : 'A')/e if $i == 3;
