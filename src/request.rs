@@ -35,6 +35,8 @@ use ngx::ffi::{
     ngx_http_phases_NGX_HTTP_PRECONTENT_PHASE, ngx_http_phases_NGX_HTTP_REWRITE_PHASE,
     ngx_http_request_t, ngx_int_t,
 };
+use rand::TryRngCore;
+use rand::rngs::OsRng;
 
 use crate::conf::{LocationConf, LocationSettings};
 use crate::guard::guard_request;
@@ -43,9 +45,14 @@ pub use context::{Context, SessionStatus};
 pub use store::probe;
 pub use upstream::{property_text, text_of};
 
-/// Bytes from the system's random source.
+/// Bytes from the system's random source, asked anew each time: a generator of the process would be copied to all
+/// workers if the master had used it, and they would hand out the same ids.
 pub fn random_bytes() -> [u8; 32] {
-    rand::random()
+    let mut bytes = [0; 32];
+    OsRng
+        .try_fill_bytes(&mut bytes)
+        .expect("the system gives random bytes");
+    bytes
 }
 
 /// The settings of the location the request is in now.
