@@ -64,7 +64,8 @@ class Add(argparse.Action):
     def __call__(self, parser, namespace, values, option=None) -> None:
         servers: list[Foreign] = list(getattr(namespace, "against", None) or [])
         if option == "--against":
-            servers.append(Foreign(*(url_of(parser, text) for text in values), name=f"other-{len(servers) + 1}"))
+            control, check = (url_of(parser, text) for text in values)
+            servers.append(Foreign(control, check, f"other-{len(servers) + 1}"))
         elif not servers:
             parser.error(f"{option} belongs behind an --against CONTROL-URL CHECK-URL")
         else:

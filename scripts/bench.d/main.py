@@ -4,7 +4,6 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ import probe
 import report
 import scale
 from load import Situation
-from measure import Plan, Site, Unit, describe, run
+from measure import Plan, Rounds, Site, Unit, describe, run
 from rows import ROWS, TRAITS, NoSuchRow, Row, select
 from servers import ServerError, Servers, choose_cores
 from stores import NAMES, StoreError
@@ -54,7 +53,7 @@ def main() -> None:
         if options.memory:
             print(weigh(options))
         elif options.scale:
-            scale.run(options, FULL.plan if options.extent is None else options.extent.plan, options.extent is SMOKE)
+            scale.run(options, (options.extent or FULL).plan, options.extent is SMOKE)
         else:
             compare(options)
     except KeyboardInterrupt:
@@ -117,53 +116,69 @@ def compare(options: argparse.Namespace) -> None:
     for server in others.values():
         server.probe()
         rows += server.rows()
-    main_situations, grid, equal = situations(options, extent)
-    traits = [row for row in rows if row.name in TRAITS or row.server] if grid or equal else []
-    units = distinct(
-        [(row, each) for each in main_situations for row in rows]
-        + [(row, each) for each in grid for row in traits]
-        + [(row, each) for row in traits if (each := equal)]
-    )
+    course = course_of(options, extent, rows)
     with ExitStack() as stack:
-        sites = {count: start(stack, options, count, units) for count in sorted({each.workers for _, each in units})}
+        sites = {count: start(stack, options, count, course.units) for count in sorted({each.workers for _, each in course.units})}
         try:
-            rounds = run(units, extent.plan, sites, others)
+            rounds = run(course.units, extent.plan, sites, others)
         except load.LoadError:
             print(*(site.servers.errors()[-4000:] for site in sites.values()), file=sys.stderr)
             raise
         notes = [note for site in sites.values() for note in core_notes(site, others)]
     where = f"{report.circumstances(options.binary)}, {extent.plan.rounds} rounds of {extent.plan.seconds:g} s"
-    sections = [f"{where}; {conditions(each, options)}\n\n{report.table(rows, rounds, each)}" for each in main_situations]
-    if grid and traits:
-        sections.append(f"By workers × connections:\n\n{report.by_connections(traits, rounds, grid)}")
-    if equal and traits:
-        sections.append(f"At an equal load, {conditions(equal, options)}:\n\n{report.equal_load(traits, rounds, equal)}")
+    sections = tables(course, rounds, options, where)
     if extent.with_memory and not options.only:
         sections.append(f"Memory:\n\n{weigh(options)}")
     text = "\n\n".join(sections + notes)
     print(text)
-    drawn = report.charts(rows, traits, rounds, main_situations[0], grid)
+    drawn = report.charts(rows, course.traits, rounds, course.whole[0], course.grid)
     print(f"\nAll figures: {report.save(options.results, rows, rounds, text, drawn, where)}")
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is measured in which situation."""
+
+    rows: list[Row]
+    whole: list[Situation]
+    """All rows."""
+    traits: list[Row]
+    """Those that stand for the others."""
+    grid: list[Situation]
+    equal: Situation | None
+    """That of the equal load."""
+
+    @property
+    def units(self) -> list[Unit]:
+        few = self.grid + ([self.equal] if self.equal else [])
+        units = [(row, each) for each in self.whole for row in self.rows] + [(row, each) for each in few for row in self.traits]
+        return list({(row.name, situation): (row, situation) for row, situation in units}.values())
+
+
+def course_of(options: argparse.Namespace, extent: Extent, rows: list[Row]) -> Course:
+    if options.connections or options.workers or options.rate:
+        pairs = [(workers, many) for workers in options.workers or (1,) for many in options.connections or (USUAL.connections,)]
+        return Course(rows, [Situation(workers, many, options.rate) for workers, many in pairs], [], [], None)
+    cores = len(os.sched_getaffinity(0))
+    grid = [Situation(workers, many) for workers in extent.workers if workers <= cores for many in extent.connections]
+    traits = [row for row in rows if row.name in TRAITS or row.server]
+    return Course(rows, [USUAL], traits, grid, replace(USUAL, rate=extent.rate) if extent.rate else None)
+
+
+def tables(course: Course, rounds: Rounds, options: argparse.Namespace, where: str) -> list[str]:
+    sections = [f"{where}; {conditions(each, options)}\n\n{report.table(course.rows, rounds, each)}" for each in course.whole]
+    if course.grid and course.traits:
+        sections.append(f"By workers × connections:\n\n{report.by_connections(course.traits, rounds, course.grid)}")
+    if course.equal and course.traits:
+        equal = report.equal_load(course.traits, rounds, course.equal)
+        sections.append(f"At an equal load, {conditions(course.equal, options)}:\n\n{equal}")
+    return sections
 
 
 def chosen(options: argparse.Namespace) -> Extent:
     extent = options.extent or FULL
     plan = extent.plan
     return replace(extent, plan=replace(plan, rounds=options.rounds or plan.rounds, seconds=options.seconds or plan.seconds))
-
-
-def situations(options: argparse.Namespace, extent: Extent) -> tuple[list[Situation], list[Situation], Situation | None]:
-    """Those of all rows, those of the rows that stand for the others, and that of the equal load."""
-    if options.connections or options.workers or options.rate:
-        pairs = [(workers, many) for workers in options.workers or (1,) for many in options.connections or (USUAL.connections,)]
-        return [Situation(workers, many, options.rate) for workers, many in pairs], [], None
-    cores = len(os.sched_getaffinity(0))
-    grid = [Situation(workers, many) for workers in extent.workers if workers <= cores for many in extent.connections]
-    return [USUAL], grid, replace(USUAL, rate=extent.rate) if extent.rate else None
-
-
-def distinct(units: Iterable[Unit]) -> list[Unit]:
-    return list({(row.name, situation): (row, situation) for row, situation in units}.values())
 
 
 def start(stack: ExitStack, options: argparse.Namespace, workers: int, units: list[Unit]) -> Site:

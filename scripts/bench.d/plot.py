@@ -1,5 +1,6 @@
 """Charts as SVG, to be looked at in any browser."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from math import floor, log10
@@ -154,7 +155,7 @@ class Lines:
         return parts
 
 
-def svg(charts: list[Bars | Lines], caption: str) -> str:
+def svg(charts: Sequence[Bars | Lines], caption: str) -> str:
     """The charts, one below the other."""
     parts, y = [text(10, 24, caption)], 40
     for chart in charts:

@@ -10,10 +10,10 @@ class ProbeError(Exception):
     """A location does something else than its row says."""
 
 
-def make_cookies(port: int, rows: list[Row]) -> dict[str | None, list[str]]:
+def make_cookies(port: int, rows: list[Row]) -> dict[str, list[str]]:
     """The Cookie headers the rows need, by name."""
     wanted = {row.cookie: row.sessions for row in rows if row.cookie}
-    cookies: dict[str | None, list[str]] = {name: [make_cookie(port, name) for _ in range(count)] for name, count in wanted.items()}
+    cookies: dict[str, list[str]] = {name: [make_cookie(port, name) for _ in range(count)] for name, count in wanted.items()}
     # A session counts as idle from the next whole second on.
     time.sleep(2)
     return cookies

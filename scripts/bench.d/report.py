@@ -3,7 +3,7 @@
 import csv
 import platform
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from statistics import median
@@ -21,7 +21,7 @@ def table(rows: list[Row], rounds: Rounds, situation: Situation) -> str:
     return markdown([HEADINGS] + [cells(row, rounds, situation) for row in rows])
 
 
-def markdown(lines: list[tuple[str, ...]]) -> str:
+def markdown(lines: Sequence[tuple[str, ...]]) -> str:
     """A table that reads well on a terminal too."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     first, *others = widths
@@ -132,20 +132,25 @@ def charts(rows: list[Row], traits: list[Row], rounds: Rounds, usual: Situation,
             bars.append(Bar(row.text, median(more), min(more), max(more), f"{median(more):+.2f}"))
     drawn: list[Bars | Lines] = [Bars(f"µs of CPU over control, {describe(usual)}", bars)]
     for workers in sorted({situation.workers for situation in situations}):
-        own = [situation for situation in situations if situation.workers == workers]
-        name = f"with {workers} worker{'s' if workers > 1 else ''}"
-
-        def lines(value: Callable[[Row, Situation], float], chosen: list[Row]) -> list[Line]:
-            return [Line(row.text, [(situation.connections, value(row, situation)) for situation in own]) for row in chosen]
-
-        ticks = [float(situation.connections) for situation in own]
-        x = Axis("connections", is_log=True)
-        rate = lines(lambda row, situation: median(rates(rounds[row.name, situation])), traits)
-        drawn.append(Lines(f"Requests a second {name}", x, Axis("requests/s"), rate, ticks))
-        known = [row for row in traits if work(rounds[row.name, own[0]])]
-        cost = lines(lambda row, situation: median(work(rounds[row.name, situation])), known)
-        drawn.append(Lines(f"CPU of a request {name}", x, Axis("µs", is_log=True), cost, ticks))
+        drawn += lines_of([situation for situation in situations if situation.workers == workers], traits, rounds)
     return drawn
+
+
+def lines_of(situations: list[Situation], traits: list[Row], rounds: Rounds) -> list[Lines]:
+    """What few and many connections mean, with the same workers."""
+    workers = situations[0].workers
+    name = f"with {workers} worker{'s' if workers > 1 else ''}"
+    ticks = [float(situation.connections) for situation in situations]
+
+    def lines(value: Callable[[list[Measured]], list[float]]) -> list[Line]:
+        values = {row.text: [value(rounds[row.name, situation]) for situation in situations] for row in traits}
+        return [Line(label, [(x, median(y)) for x, y in zip(ticks, found)]) for label, found in values.items() if all(found)]
+
+    x = Axis("connections", is_log=True)
+    return [
+        Lines(f"Requests a second {name}", x, Axis("requests/s"), lines(rates), ticks),
+        Lines(f"CPU of a request {name}", x, Axis("µs", is_log=True), lines(work), ticks),
+    ]
 
 
 def circumstances(nginx: Path) -> str:
@@ -162,7 +167,7 @@ def processor() -> str:
     return platform.machine()
 
 
-def save(folder: Path, rows: list[Row], rounds: Rounds, text: str, drawn: list[Bars | Lines], caption: str, kind: str = "") -> Path:
+def save(folder: Path, rows: list[Row], rounds: Rounds, text: str, drawn: Sequence[Bars | Lines], caption: str, kind: str = "") -> Path:
     """Keeps a run's figures beside those of earlier ones; the file with all of them."""
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}{kind}"

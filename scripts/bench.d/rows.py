@@ -1,6 +1,7 @@
 """What is measured: one row for each kind of work a request can mean."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ MANY = 512
 
 def stored(name: str, title: str) -> tuple[Row, Row]:
     """The rows of a store."""
-    many = {"control": "control-stored", "status": "open", "sessions": MANY, "store": name}
+    many: dict[str, Any] = {"control": "control-stored", "status": "open", "sessions": MANY, "store": name}
     return (
         Row(f"{name}-check", f"check, 100 B in {title}", f"/{name}/check", name, **many),
         Row(f"{name}-save", f"save, 100 B to {title}", f"/{name}/save", f"{name}-save", sets_cookies=True, **many),
@@ -48,7 +49,7 @@ def answered(name: str, text: str, store: str, kind: str, body: str) -> tuple[Ro
     """A save that the upstream's response causes, and its control: the check in front of the same upstream."""
     where = f"/{store.lower()}/{kind}"
     cookie = f"{store.lower()}-{kind}"
-    many = {"status": "open", "sessions": MANY, "store": store.lower()}
+    many: dict[str, Any] = {"status": "open", "sessions": MANY, "store": store.lower()}
     return (
         Row(f"{name}-control", f"control of the next: the check in {store} alone", f"{where}-control", cookie, None, body=" - ", **many),
         Row(name, text, where, cookie, f"{name}-control", sets_cookies=True, body=body, **many),

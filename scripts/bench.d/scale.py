@@ -10,11 +10,11 @@ from random import Random
 from statistics import median
 
 import load
-import plot
 import probe
 import report
 from load import Situation
-from measure import Plan, Rounds, Site, Unit, run as measure_all
+from measure import Plan, Rounds, Site, Unit
+from measure import run as measure_all
 from plot import Axis, Line, Lines
 from rows import Row
 from servers import HERE, Configuration, Servers, choose_cores, maker
@@ -22,6 +22,9 @@ from stores import Stores, redis_backend
 
 MANY = 64
 """Sessions that requests take turns with; more where more requests than that wait for a store."""
+
+FEW = 2_000
+"""So many sessions are made by single requests."""
 
 
 class ScaleError(Exception):
@@ -122,7 +125,8 @@ def sessions(extent: Extent) -> Question:
             backends.append(f"session_backend {name} shm {{ {lines} }}")
             locations.append(location(f"/among/{count}/{kind}", name, kind))
             makers.append(maker(f"among-{count}-{kind}", probe_data(), f"session_storage {name};"))
-            row = Row(f"among-{count}-{kind}", f"{kind}, one of {count:,} sessions in shm", f"/among/{count}/{kind}", f"among-{count}-{kind}", control.name, "open", kind == "save")
+            cookie = f"among-{count}-{kind}"
+            row = Row(cookie, f"{kind}, one of {count:,} sessions in shm", f"/among/{count}/{kind}", cookie, control.name, "open", kind == "save")
             rows[kind].append((count, (row, usual)))
 
     def prepare(servers: Servers, generator: load.Generator, made: dict[str, list[str]]) -> None:
@@ -144,10 +148,10 @@ def sessions(extent: Extent) -> Question:
 def fill(servers: Servers, generator: load.Generator, path: str, count: int) -> None:
     """Makes at least so many sessions."""
     made = 0
-    few = 20_000
     target = load.Target(f"http://127.0.0.1:{servers.probe_port}{path}")
-    while count - made > few:
-        seen = load.run_wrk(target, generator, Situation(), 0.25)
+    while (left := count - made) > FEW:
+        # In short portions at the end: it cannot be told when to stop.
+        seen = load.run_wrk(target, generator, Situation(), 1 if left > 200_000 else 0.1)
         if seen.broken or seen.refused:
             raise ScaleError(f"{path} made {made} sessions and then no more")
         made += seen.requests

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from string import ascii_letters, digits
 from random import Random
+from string import ascii_letters, digits
 
 from stores import Stores
 
