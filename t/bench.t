@@ -76,13 +76,15 @@ is_deeply([ rows($all) ], \@names, 'and the table has them all');
 is_deeply([ without_figures($all, 1, 5, 6, 7) ], [], 'with figures');
 my @with_store = map { $_->[0] } grep { $_->[8] =~ /[1-9]/ } @{$all}[ 1 .. $#$all ];
 is_deeply(\@with_store, [ grep { /Redis|Postgres/ } @names ], 'and the work of servers beside those that use them');
-is(scalar @tables, 6, 'there are tables by connections, and one of an equal load');
+is(scalar @tables, 7, 'there are tables by connections, one of an equal load, and one of targets');
 my $situations = $#{ $tables[0][0] };
 cmp_ok($situations, '>=', 2, 'with few and many connections');
 is_deeply([ map { my $table = $_; map { @$_ } without_figures($table, 1 .. $situations) } @tables[ 0 .. 4 ] ], [], 'all with figures');
 is_deeply([ without_figures($tables[5], 1, 2, 3, 5) ], [], 'those of the equal load too');
 my $slow = grep { $_->[1] =~ s/,//r > 6000 } @{ $tables[5] }[ 1 .. $#{ $tables[5] } ];
 is($slow, 0, 'whose rate is kept');
+is_deeply([ grep { $_->[3] !~ /^(?:met|missed)$/ } @{ $tables[6] }[ 1 .. $#{ $tables[6] } ] ], [], 'each target is met or missed');
+cmp_ok(scalar rows($tables[6]), '>', 12, 'and there are many');
 my $traits = $#{ $tables[0] };
 is(sweep_up('--smoke', @lines), @names + $traits * $situations, '--smoke: a line for each measurement');
 

@@ -172,6 +172,8 @@ def tables(course: Course, rounds: Rounds, options: argparse.Namespace, where: s
     if course.equal and course.traits:
         equal = report.equal_load(course.traits, rounds, course.equal)
         sections.append(f"At an equal load, {conditions(course.equal, options)}:\n\n{equal}")
+    if USUAL in course.whole and (targets := report.against_targets(course.rows, rounds, USUAL, course.traits, course.equal)):
+        sections.append(f"Against the targets:\n\n{targets}")
     return sections
 
 

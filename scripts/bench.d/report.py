@@ -11,7 +11,7 @@ from statistics import median
 from load import Measured, Situation
 from measure import Rounds, describe
 from plot import Axis, Bar, Bars, Line, Lines, svg
-from rows import Row
+from rows import TARGET_P99, TARGET_RATIOS, TARGETS, Row
 
 HEADINGS = ("row", "µs a request", "over control, µs", "rounds, µs", "ratio", "requests/s", "p50, µs", "p99, µs", "store, µs")
 
@@ -122,6 +122,27 @@ def equal_load(rows: list[Row], rounds: Rounds, situation: Situation) -> str:
             )
         )
     return markdown(lines)
+
+
+def against_targets(rows: list[Row], rounds: Rounds, usual: Situation, traits: list[Row], equal: Situation | None) -> str:
+    """What is met, and what is not."""
+    lines = [("row", "target", "measured", "")]
+
+    def compare(text: str, target: str, measured: str, is_met: bool) -> None:
+        lines.append((text, target, measured, "met" if is_met else "missed"))
+
+    for row in rows:
+        if (target := TARGETS.get(row.name)) is not None:
+            more = median(over(row, rounds, usual))
+            compare(row.text, f"{target:+.1f} µs", f"{more:+.2f} µs", more <= target)
+        if (target := TARGET_RATIOS.get(row.name)) is not None:
+            times = ratio(row, rounds, usual, work)
+            compare(row.text, f"× {target}", f"× {times:.2f}", times <= target)
+    for row in traits if equal else []:
+        if row.control is not None and row.server is None:
+            times = ratio(row, rounds, equal, p99s)
+            compare(f"p99 at an equal load: {row.text}", f"× {TARGET_P99}", f"× {times:.2f}", times <= TARGET_P99)
+    return markdown(lines) if len(lines) > 1 else ""
 
 
 def charts(rows: list[Row], traits: list[Row], rounds: Rounds, usual: Situation, situations: list[Situation]) -> list[Bars | Lines]:
