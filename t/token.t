@@ -522,3 +522,21 @@ sub { my ($cookies, $i) = @_; $cookies->{session} .= 'x' if $i == 2 }
 [200, 204, 200]
 --- no_error_log eval
 [qr/session: .*(?:geheim|AQAA[\w-]{10})/]
+
+=== keys at server level: no two workers give the same ids
+--- rig: none
+--- config
+session_secret of-the-server;
+location /new { session start; session_set a 1; add_header X-Id $session_id; return 204; }
+--- parallel
+--- request eval
+[("GET /new") x 60]
+--- error_code eval
+[(204) x 60]
+--- check eval
+my %ids;
+sub {
+    my ($res, $i) = @_;
+    my ($id) = $res->{head} =~ /^X-Id: (\S{43})\r?$/m or return 'no id';
+    return $ids{$id}++ ? "request $i got the id of another" : 1;
+}

@@ -24,6 +24,8 @@ use crate::http::Request;
 
 /// Seconds that it is known what has become of an id. Requests that run longer save what they have.
 const KNOWN_FOR: u64 = 600;
+/// Saves that are followed at a time; a shorter way is remembered, so the next request gets further.
+const LONGEST_WAY: usize = 1000;
 
 thread_local! {
     static SIBLINGS: RefCell<Siblings> = RefCell::new(Siblings::default());
@@ -80,7 +82,10 @@ fn fate(id: &SessionId, client: Client, now: u64) -> Option<Fate> {
             may_know.then(|| entry.fate.clone())
         };
         let mut last = known(id)?;
-        while let Fate::Replaced { by, .. } = &last {
+        for _ in 0..LONGEST_WAY {
+            let Fate::Replaced { by, .. } = &last else {
+                break;
+            };
             match known(by) {
                 Some(next) => last = next,
                 None => break,
