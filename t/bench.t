@@ -121,6 +121,22 @@ is_deeply([ without_figures($compared, 1, 5, 6, 7) ], [], 'with its CPU time');
 my ($csv) = "@lines" =~ m{All figures: (\S+)\.csv};
 unlink map { "$csv.$_" } qw(csv md svg) if $csv;
 
+mkdir "$tmp/bin";
+open my $docker, '>', "$tmp/bin/docker" or die "$tmp/bin/docker: $!";
+print {$docker} qq(#!/bin/sh\n[ "\$*" = 'inspect box' ] && echo '[{"State": {"Pid": $other}}]'\n);
+close $docker;
+chmod 0755, "$tmp/bin/docker";
+{
+    local $ENV{PATH} = "$tmp/bin:$ENV{PATH}";
+    my @asked = (@given, '--smoke', '--only', 'missing', '--connections', 2, '--against', @urls, '--cookie', 'user=ann', '--cpu-of');
+    ($status, @lines) = run(@asked, 'box');
+    ($compared) = tables(@lines);
+    is_deeply([ without_figures($compared, 1, 5) ], [], 'so is one in a container') or diag(@lines);
+    ($csv) = "@lines" =~ m{All figures: (\S+)\.csv};
+    unlink map { "$csv.$_" } qw(csv md svg) if $csv;
+    ($status, @lines) = run(@asked, 'shelf');
+    like("@lines", qr/--cpu-of: shelf is no process id, and neither docker nor podman/, 'but not in one that is not there');
+}
 ($status, @lines) = run(@given, '--smoke', '--only', 'missing', '--connections', 2, '--against', @urls);
 is($status, 1, 'if it does not answer as it should, that is an error');
 like("@lines", qr{--against: \S+/check answered 401}, 'that says so');
@@ -130,7 +146,7 @@ waitpid $other, 0;
 like("@lines", qr{--against: \S+/control does not answer}, 'and so it is if there is no server');
 ($status, @lines) = run(@given, '--smoke', '--cookie', 'user=ann');
 is($status, 2, 'an option of another server without one is refused');
-unlink glob "$tmp/*.conf $tmp/log $tmp/pid";
+unlink glob "$tmp/*.conf $tmp/log $tmp/pid $tmp/bin/docker";
 rmdir $_ for glob "$tmp/*";
 
 ($status, @lines) = run(@given, '--smoke', '--connections', '1,2', '--only', 'missing');

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -54,8 +55,11 @@ class Foreign:
             process_of(self.cpu_of)
 
     def cores(self) -> list[int]:
-        """Where it may run, if that is known."""
-        return sorted(os.sched_getaffinity(process_of(self.cpu_of))) if self.cpu_of else []
+        """Where it may do its work, if that is known: one that has started others leaves the work to them."""
+        if self.cpu_of is None:
+            return []
+        workers = [process for process in family(process_of(self.cpu_of)) if len(family(process)) == 1]
+        return sorted({core for worker in workers for core in os.sched_getaffinity(worker)})
 
 
 class Add(argparse.Action):
@@ -99,6 +103,7 @@ def ask(url: str, cookie: str | None) -> int:
         connection.close()
 
 
+@cache
 def process_of(text: str) -> int:
     """A process by its id, or the first one of a container by its name."""
     if text.isdigit():
@@ -119,8 +124,10 @@ def process_of(text: str) -> int:
 def group_of(process: int) -> Path | None:
     """The control group of a container, which counts processes that have ended too."""
     for line in Path(f"/proc/{process}/cgroup").read_text().splitlines():
-        if line.startswith("0::/"):
-            folder = Path("/sys/fs/cgroup") / line.removeprefix("0::/")
+        path = line.removeprefix("0::/")
+        # The uppermost one is the whole machine's, and what is above one's own cannot be seen.
+        if path != line and path and ".." not in path:
+            folder = Path("/sys/fs/cgroup") / path
             return folder if (folder / "cpu.stat").exists() else None
     return None
 
