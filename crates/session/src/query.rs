@@ -57,11 +57,13 @@ mod tests {
     }
 
     fn hidden(query: &str) -> Option<String> {
-        hide_arguments(query.as_bytes(), is_token).map(|kept| String::from_utf8(kept).unwrap())
+        hide_arguments(query.as_bytes(), is_token)
+            .map(|kept| String::from_utf8(kept).expect("cut at ASCII"))
     }
 
     fn hidden_in_uri(uri: &str) -> Option<String> {
-        hide_arguments_in_uri(uri.as_bytes(), is_token).map(|kept| String::from_utf8(kept).unwrap())
+        hide_arguments_in_uri(uri.as_bytes(), is_token)
+            .map(|kept| String::from_utf8(kept).expect("cut at ASCII"))
     }
 
     #[test]
