@@ -127,7 +127,7 @@ def compare(options: argparse.Namespace) -> None:
         notes = [note for site in sites.values() for note in core_notes(site, others)]
     where = f"{report.circumstances(options.binary)}, {extent.plan.rounds} rounds of {extent.plan.seconds:g} s"
     sections = tables(course, rounds, options, where)
-    if extent.with_memory and not options.only:
+    if extent.with_memory and course.grid and not options.only:
         sections.append(f"Memory:\n\n{weigh(options)}")
     text = "\n\n".join(sections + notes)
     print(text)

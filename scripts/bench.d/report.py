@@ -81,10 +81,6 @@ def middle(numbers: list[float]) -> float:
 def by_connections(rows: list[Row], rounds: Rounds, situations: list[Situation]) -> str:
     """A table for each figure, with the situations side by side."""
 
-    def resident(row: Row, situation: Situation) -> str:
-        sizes = [each.resident_kb for each in rounds[row.name, situation] if each.resident_kb is not None]
-        return f"{median(sizes) / 1024:.1f}" if sizes else ""
-
     def costs(row: Row, situation: Situation) -> str:
         if row.control is None:
             return f"{middle(work(rounds[row.name, situation])):.2f}"
@@ -95,13 +91,20 @@ def by_connections(rows: list[Row], rounds: Rounds, situations: list[Situation])
         "requests/s": lambda row, situation: f"{middle(rates(rounds[row.name, situation])):,.0f}",
         "p50, µs": lambda row, situation: f"{median(each.p50_us for each in rounds[row.name, situation]):,.0f}",
         "p99, µs": lambda row, situation: f"{median(each.p99_us for each in rounds[row.name, situation]):,.0f}",
-        "RSS of a worker, MB": resident,
     }
     heads = tuple(f"{situation.workers} × {situation.connections}" for situation in situations)
-    return "\n\n".join(
+    found = [
         markdown([(name, *heads)] + [(row.text, *(cell(row, situation) for situation in situations)) for row in rows])
         for name, cell in figures.items()
-    )
+    ]
+    sizes = tuple(resident(rows, rounds, situation) for situation in situations)
+    return "\n\n".join(found + [markdown([("memory", *heads), ("RSS of a worker, after all rows, MB", *sizes)])])
+
+
+def resident(rows: list[Row], rounds: Rounds, situation: Situation) -> str:
+    """The largest: memory that was freed is mostly kept."""
+    sizes = [each.resident_kb for row in rows if row.server is None for each in rounds[row.name, situation] if each.resident_kb is not None]
+    return f"{max(sizes) / 1024:.1f}" if sizes else ""
 
 
 def equal_load(rows: list[Row], rounds: Rounds, situation: Situation) -> str:
@@ -133,14 +136,14 @@ def against_targets(rows: list[Row], rounds: Rounds, usual: Situation, traits: l
 
     for row in rows:
         if (target := TARGETS.get(row.name)) is not None:
-            more = median(over(row, rounds, usual))
+            more = round(median(over(row, rounds, usual)), 2)
             compare(row.text, f"{target:+.1f} µs", f"{more:+.2f} µs", more <= target)
         if (target := TARGET_RATIOS.get(row.name)) is not None:
-            times = ratio(row, rounds, usual, work)
+            times = round(ratio(row, rounds, usual, work), 2)
             compare(row.text, f"× {target}", f"× {times:.2f}", times <= target)
     for row in traits if equal else []:
         if row.control is not None and row.server is None:
-            times = ratio(row, rounds, equal, p99s)
+            times = round(ratio(row, rounds, equal, p99s), 2)
             compare(f"p99 at an equal load: {row.text}", f"× {TARGET_P99}", f"× {times:.2f}", times <= TARGET_P99)
     return markdown(lines) if len(lines) > 1 else ""
 
