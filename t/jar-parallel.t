@@ -213,10 +213,26 @@ sub on_and_on {
     for my $name (@servers) {
         my $last = login($name);
         for my $round (0 .. 3) {
-            ($last) = ask_streams($last, map { setting_cookie($name, 10 * $round + $_, 30 * $_) } 0 .. 4);
+            my (undef, @responses) = ask_streams($last, map { setting_cookie($name, 10 * $round + $_, 30 * $_) } 0 .. 4);
+            ($last) = sort { length(seen($name, $b)) <=> length(seen($name, $a)) } map { token($_) } @responses;
         }
         my $expected = join '; ', sort 'old=0', map { my $round = $_; map { 'c' . (10 * $round + $_) . '=' . (10 * $round + $_) } 0 .. 4 } 0 .. 3;
         is(seen($name, $last), $expected, "$name: four rounds of five");
+    }
+    return;
+}
+
+# The logout has the token that was good when it was sent; what was saved since must not outlive it.
+sub logout_meets_save {
+    for my $name (@servers) {
+        my $token = login($name);
+        my @ends = map { "/$name/control/?delay=$_&rh=" . encoded('X-Session-Action: destroy') } 300;
+        my ($saved, $ended) = ask_all($token, setting_cookie($name, 1, 50), @ends);
+        is(codes($saved, $ended), '200: 2', "$name: both are served");
+        is(seen($name, token($saved)), 'none', "$name: the token that was saved meanwhile opens nothing");
+        is(seen($name, $token), 'none', "$name: nor does the old one");
+        my ($late) = ask_all($token, setting_cookie($name, 2, 0));
+        is(seen($name, token($late)), 'c2=2', "$name: and what comes after it is a session of its own");
     }
     return;
 }
@@ -237,8 +253,8 @@ sub both {
         my $token = login($name);
         my ($last, @responses) = ask_streams($token, map { (setting_cookie($name, $_, 100 + 50 * $_), setting_data($name, $_, 120 + 50 * $_)) } 0 .. 4);
         is(codes(@responses), '200: 10', "$name: all are served");
-        is(seen($name, $last), 'c0=0; c1=1; c2=2; c3=3; c4=4; old=0', "$name: the cookies");
-        is(sorted_keys(ask("/$name/json", $last)->{body}), '{"k0":0,"k1":1,"k2":2,"k3":3,"k4":4}', "$name: and the data");
+        is_newest($name, 'c0=0; c1=1; c2=2; c3=3; c4=4; old=0{"k0":0,"k1":1,"k2":2,"k3":3,"k4":4}',
+            sub { seen($name, $_[0]) . sorted_keys(ask("/$name/json", $_[0])->{body}) }, @responses);
     }
     return;
 }
@@ -339,6 +355,10 @@ main::different();
 === the next request goes on from there
 --- init
 main::on_and_on();
+
+=== a logout ends what another request has saved of the session meanwhile
+--- init
+main::logout_meets_save();
 
 === two clients at a time: nothing of one's gets into the other's jar
 --- init

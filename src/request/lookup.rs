@@ -122,14 +122,20 @@ pub async fn load_text(
     settings: &'static Settings,
     token: &str,
 ) -> Result<Session, Trouble> {
-    let request = waiter.request();
-    let token = with_binding(request, settings, |binding| {
-        let now = request.now();
-        settings
-            .policy
-            .verify_text(Kind::Session, token.as_bytes(), binding, now)
-    })?;
+    let token = verify_own(waiter.request(), settings, token)?;
     load(waiter, settings, Kind::Session, token).await
+}
+
+/// Checks a token that this worker has made.
+pub fn verify_own(
+    request: Request<'_>,
+    settings: &Settings,
+    token: &str,
+) -> Result<Token, Refusal> {
+    with_binding(request, settings, |binding| {
+        let (policy, now) = (&settings.policy, request.now());
+        policy.verify_text(Kind::Session, token.as_bytes(), binding, now)
+    })
 }
 
 /// The session is missing or over: a remember cookie may bring its user back.

@@ -123,21 +123,43 @@ pub enum CaughtUp {
 }
 
 /// Lets a session that is about to be saved go on from what other requests of the client have saved meanwhile.
-/// Sessions in cookies cannot: only the client has them.
 pub async fn catch_up(waiter: Waiter, settings: &'static Settings) -> CaughtUp {
+    match newest(waiter, settings).await {
+        Newest::Own(saving) => CaughtUp::Save(saving),
+        Newest::Ended => give_up(waiter, settings, "it was ended"),
+        Newest::Other { token, saving } => match go_on_from(waiter, settings, &token).await {
+            Some(done) => done,
+            None => CaughtUp::Save(Some(saving)),
+        },
+    }
+}
+
+/// What a session is by now.
+pub enum Newest {
+    /// What this request has of it.
+    Own(Option<Saving>),
+    /// What another request has saved: this token. Nobody else saves from it meanwhile.
+    Other { token: Rc<str>, saving: Saving },
+    /// Another request has ended it.
+    Ended,
+}
+
+/// Waits for other requests that are saving the session, and says what has become of it. Of sessions in cookies nobody
+/// knows: only the client has them.
+pub async fn newest(waiter: Waiter, settings: &'static Settings) -> Newest {
     if settings.policy.place == Place::Cookie {
-        return CaughtUp::Save(None);
+        return Newest::Own(None);
     }
     loop {
         let Some(id) = waiter
             .session(settings)
             .and_then(|session| session.id().copied())
         else {
-            return CaughtUp::Save(None);
+            return Newest::Own(None);
         };
         let (client, now) = (Client::of(waiter.request()), waiter.request().now());
         let last = match fate(&id, client, now) {
-            Some(Fate::Ended) => return give_up(waiter, settings, "it was ended"),
+            Some(Fate::Ended) => return Newest::Ended,
             Some(Fate::Replaced { by, token }) => Some((by, token)),
             None => None,
         };
@@ -147,12 +169,9 @@ pub async fn catch_up(waiter: Waiter, settings: &'static Settings) -> CaughtUp {
             // Another save has ended meanwhile.
             continue;
         }
-        let Some((_, token)) = last else {
-            return CaughtUp::Save(Some(saving));
-        };
-        return match go_on_from(waiter, settings, &token).await {
-            Some(done) => done,
-            None => CaughtUp::Save(Some(saving)),
+        return match last {
+            None => Newest::Own(Some(saving)),
+            Some((_, token)) => Newest::Other { token, saving },
         };
     }
 }
@@ -198,6 +217,13 @@ fn give_up(waiter: Waiter, settings: &Settings, why: &str) -> CaughtUp {
 
 /// A save from an id, which no other may begin meanwhile.
 pub struct Saving(SessionId);
+
+impl Saving {
+    /// The id.
+    pub fn id(&self) -> &SessionId {
+        &self.0
+    }
+}
 
 impl Saving {
     /// Begins when no other is under way.

@@ -1,0 +1,119 @@
+//! Making the tokens of a save.
+
+use session::{CipherKey, KeyIndex, KeySource, SaveError, Sealed, Session, SessionId, State};
+
+use crate::conf::{Remember, Settings};
+use crate::http::Request;
+use crate::request::context::SessionStatus;
+use crate::request::lookup::{stretch, with_binding};
+use crate::request::random_bytes;
+use crate::request::wait::Waiter;
+
+/// Tokens that are made but not sent.
+pub struct Made {
+    pub id: SessionId,
+    pub session: Sealed,
+    pub remember: Option<Sealed>,
+}
+
+/// Makes the session's token, and where it is due a remember token; the latter's key may take a while to stretch.
+pub async fn make(waiter: Waiter, settings: &'static Settings) -> Option<Result<Made, SaveError>> {
+    let (request, context) = (waiter.request(), waiter.context());
+    let policy = &settings.policy;
+    let slot = context.slot_mut(settings.profile);
+    let by_cookie = slot.is_by_cookie();
+    let session = slot.session.as_mut()?;
+    let is_new = session.id().is_none() && session.state() == State::New;
+    let remember = by_cookie && decide_remember(request, session, settings, slot.remember);
+    let id = session.reserved().copied();
+    let id = id.unwrap_or_else(|| SessionId::from_random(random_bytes()));
+    let sealed = with_binding(request, settings, |binding| match by_cookie {
+        true => session.seal(policy, id, binding, request.now()),
+        false => session.seal_text(policy, id, binding, request.now()),
+    });
+    let sealed = match sealed {
+        Ok(sealed) => sealed,
+        Err(error) => return Some(Err(error)),
+    };
+    if is_new {
+        slot.found = SessionStatus::New;
+    }
+    let remember = if remember {
+        make_remember(waiter, settings).await
+    } else {
+        None
+    };
+    Some(Ok(Made {
+        id,
+        session: sealed,
+        remember,
+    }))
+}
+
+/// Without it the user is logged in all the same.
+async fn make_remember(waiter: Waiter, settings: &'static Settings) -> Option<Sealed> {
+    let policy = &settings.policy;
+    let id = SessionId::from_random(random_bytes());
+    let key: CipherKey = match policy
+        .keys
+        .remember_key(KeyIndex::CURRENT, &id, policy.safety)
+    {
+        KeySource::Ready(key) => key,
+        KeySource::Stretch(job) => match stretch(job).await {
+            Ok(key) => key,
+            Err(why) => return not_remembered(waiter, &why),
+        },
+    };
+    let request = waiter.request();
+    let session = waiter.session(settings)?;
+    let sealed = with_binding(request, settings, |binding| {
+        session.seal_remember(policy, id, &key, binding, request.now())
+    });
+    sealed.map_or_else(|error| not_remembered(waiter, &error.to_string()), Some)
+}
+
+pub fn not_remembered<T>(waiter: Waiter, why: &str) -> Option<T> {
+    request_log!(
+        ERR,
+        waiter.request(),
+        "the remember cookie could not be made: {why}"
+    );
+    None
+}
+
+/// Whether the save makes a remember token too. An explicit wish of the user's is noted in the session.
+fn decide_remember(
+    request: Request<'_>,
+    session: &mut Session,
+    settings: &Settings,
+    wish: Option<bool>,
+) -> bool {
+    if settings.action.ends() {
+        return session.has_remember_token();
+    }
+    if let Some(wish) = wish {
+        session.set_forget(!wish);
+        return wish;
+    }
+    match &settings.remember {
+        // A control header may have asked for it earlier.
+        Remember::Off if settings.control.is_some() => {
+            session.has_remember_token() && !session.forget()
+        }
+        Remember::Off => false,
+        Remember::On => !session.forget(),
+        Remember::Asked(value) => match value.eval(request) {
+            b"" if session.id().is_some() || session.has_remember_token() => {
+                session.has_remember_token() && !session.forget()
+            }
+            b"" | b"0" | b"off" => {
+                session.set_forget(true);
+                false
+            }
+            _ => {
+                session.set_forget(false);
+                true
+            }
+        },
+    }
+}
