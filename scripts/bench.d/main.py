@@ -119,11 +119,7 @@ def compare(options: argparse.Namespace) -> None:
     course = course_of(options, extent, rows)
     with ExitStack() as stack:
         sites = {count: start(stack, options, count, course.units) for count in sorted({each.workers for _, each in course.units})}
-        try:
-            rounds = run(course.units, extent.plan, sites, others)
-        except load.LoadError:
-            print(*(site.servers.errors()[-4000:] for site in sites.values()), file=sys.stderr)
-            raise
+        rounds = run(course.units, extent.plan, sites, others)
         notes = [note for site in sites.values() for note in core_notes(site, others)]
     where = f"{report.circumstances(options.binary)}, {extent.plan.rounds} rounds of {extent.plan.seconds:g} s"
     sections = tables(course, rounds, options, where)
@@ -184,21 +180,15 @@ def chosen(options: argparse.Namespace) -> Extent:
 
 
 def start(stack: ExitStack, options: argparse.Namespace, workers: int, units: list[Unit]) -> Site:
-    """An nginx with so many workers, asked once for each of its rows."""
+    """An nginx with so many workers, and the cookies of its rows."""
     own = list({row.name: row for row, each in units if each.workers == workers and row.server is None}.values())
     cores = choose_cores(options.load == "same", workers)
     if cores.are_one and options.load == "other" and workers == 1:
         print("bench: there are no other cores: the load runs on those of nginx, as with --load same", file=sys.stderr)
     stores = {row.store for row in own if row.store}
     servers = stack.enter_context(Servers(options.binary.resolve(), options.module.resolve(), cores, stores))
-    try:
-        cookies = probe.make_cookies(servers.probe_port, own)
-        for row in own:
-            probe.check(servers.probe_port, row, cookies[row.cookie][0] if row.cookie else None)
-    except probe.ProbeError:
-        print(servers.errors()[-4000:], file=sys.stderr)
-        raise
-    return Site(servers, load.Generator(cores.load, cores.are_one), cookies)
+    cookies = probe.make_cookies(servers.probe_port, own)
+    return Site(servers, load.Generator(cores.load, cores.are_one), cookies, own)
 
 
 def conditions(situation: Situation, options: argparse.Namespace) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import mean
 
+import probe
 from against import Foreign
-from load import Generator, Measured, Situation, Target, cpu_of_all, measure, resident
+from load import Generator, LoadError, Measured, Situation, Target, cpu_of_all, measure, resident
 from rows import Row
 from servers import Servers
 
@@ -33,6 +34,15 @@ class Site:
     servers: Servers
     generator: Generator
     cookies: Mapping[str, list[str]]
+    rows: list[Row]
+    """Those whose work it does."""
+
+    def check(self) -> None:
+        """Whether each row does what it is called, with the first and with the last of its sessions."""
+        for row in self.rows:
+            cookies = self.cookies[row.cookie] if row.cookie else []
+            for cookie in {cookies[0], cookies[-1]} if cookies else {None}:
+                probe.check(self.servers.probe_port, row, cookie)
 
     def target(self, row: Row, foreign: Mapping[str, Foreign]) -> Target:
         if row.server is not None:
@@ -48,7 +58,22 @@ class Site:
 
 
 def run(units: list[Unit], plan: Plan, sites: Mapping[int, Site], foreign: Mapping[str, Foreign]) -> Rounds:
-    """All in turns, so that a slow moment of the machine meets all alike. `sites` by the number of their workers."""
+    """Measures `units`. The sites, by the number of their workers, are asked before and after whether they do what they should:
+    a store may lose a session meanwhile, and then another work was measured."""
+    try:
+        for site in sites.values():
+            site.check()
+        rounds = take_turns(units, plan, sites, foreign)
+        for site in sites.values():
+            site.check()
+        return rounds
+    except (probe.ProbeError, LoadError):
+        print(*(site.servers.errors()[-4000:] for site in sites.values()), file=sys.stderr)
+        raise
+
+
+def take_turns(units: list[Unit], plan: Plan, sites: Mapping[int, Site], foreign: Mapping[str, Foreign]) -> Rounds:
+    """All in turns, so that a slow moment of the machine meets all alike."""
 
     def once(unit: Unit, seconds: float) -> Measured:
         row, situation = unit
