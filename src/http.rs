@@ -10,6 +10,6 @@ mod request;
 mod upstream;
 mod value;
 
-pub use request::Request;
+pub use request::{Location, Request};
 pub use upstream::Upstream;
 pub use value::Value;

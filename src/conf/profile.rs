@@ -6,15 +6,19 @@
 
 use core::ffi::{c_char, c_void};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
     NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE2, ngx_command_t, ngx_conf_parse, ngx_conf_t,
 };
 
+use session::Policy;
+
 use super::command::{Arguments, ConfError, Position, conf_log, utf8};
 use super::{Backend, COMMANDS, Directives, Lists, LocationConf, Settings, main_conf};
 use crate::guard::guard_conf;
+use crate::http::headers_in::HeaderName;
 use crate::variables;
 
 /// Which session of a request is meant.
@@ -45,6 +49,8 @@ pub struct Profile {
     by: &'static [u8],
     /// What its block says; none until it is declared.
     written: Option<Directives>,
+    /// What the block comes to; none until all is read.
+    settings: Option<Settings>,
 }
 
 /// All profiles of a configuration.
@@ -70,6 +76,7 @@ impl Profiles {
             at,
             by,
             written: None,
+            settings: None,
         });
         Ok(ProfileId(id))
     }
@@ -112,6 +119,7 @@ impl Profiles {
                 at,
                 by,
                 written,
+                settings,
             } = &mut self.0[i];
             let Some(written) = written else {
                 return Err(ConfError::Contradiction {
@@ -124,9 +132,34 @@ impl Profiles {
             };
             written.take_from_http(http, name)?;
             // A profile that no location opens is checked all the same.
-            Settings::resolve(written, (*id, Some(name)), None, backends)?;
+            *settings = Some(Settings::resolve(
+                written,
+                (*id, Some(name)),
+                None,
+                backends,
+            )?);
         }
         self.check_cookies()
+    }
+
+    /// The request headers that the blocks map: they are nobody else's, in whichever location.
+    pub fn owned(&self) -> impl Iterator<Item = HeaderName> {
+        self.0
+            .iter()
+            .filter_map(|profile| profile.settings.as_ref())
+            .flat_map(Settings::owned)
+    }
+
+    /// Those of the wanted profiles whose tokens no upstream is to see.
+    pub fn hidden(&self, wanted: impl Fn(ProfileId) -> bool) -> Vec<Arc<Policy>> {
+        let settings = self
+            .0
+            .iter()
+            .filter_map(|profile| profile.settings.as_ref());
+        settings
+            .filter(|settings| settings.hide && wanted(settings.profile))
+            .map(|settings| settings.policy.clone())
+            .collect()
     }
 
     /// The unnamed session of a location has cookies of its own, too.

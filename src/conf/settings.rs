@@ -36,6 +36,8 @@ pub struct LocationSettings {
     pub sessions: Vec<Settings>,
     /// The request headers that only this module may set.
     pub owned: Vec<HeaderName>,
+    /// The profiles that are not used here, and whose cookies no upstream may see.
+    pub foreign: Vec<Arc<Policy>>,
     /// The response headers that drive a session here.
     pub control: Vec<HeaderName>,
     /// Some session is used here.
@@ -64,7 +66,14 @@ impl LocationSettings {
             main.profiles.check_unnamed(&level.unnamed)?;
         }
         Ok(LocationSettings {
-            owned: sessions.iter().flat_map(Settings::owned).collect(),
+            owned: sessions
+                .iter()
+                .flat_map(Settings::owned)
+                .chain(main.profiles.owned())
+                .collect(),
+            foreign: main
+                .profiles
+                .hidden(|profile| !sessions.iter().any(|settings| settings.profile == profile)),
             control: sessions
                 .iter()
                 .filter_map(|settings| settings.control.as_ref())
@@ -98,7 +107,12 @@ fn check_lookup(
 ) -> Result<(), ConfError> {
     let others = || others.iter().filter(|other| other.action.is_on());
     let all = || others().chain([settings]);
-    let is_set = |name: &&HeaderName| all().any(|one| one.owned().any(|own| own == **name));
+    let is_set = |name: &&HeaderName| {
+        all().any(|one| {
+            let mut properties = one.response_headers.iter().map(|(own, _)| own);
+            one.owned().any(|own| own == **name) || properties.any(|own| own == *name)
+        })
+    };
     if let Some(name) = all().flat_map(Settings::lookup_headers).find(is_set) {
         return Err(written.access.lookup_contradiction(format!(
             "\"session_lookup\" looks for a token in the request header \"{name}\", which another directive sets: \

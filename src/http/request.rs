@@ -4,7 +4,8 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use ngx::ffi::{
-    ngx_http_request_t, ngx_log_t, ngx_pnalloc, ngx_pool_t, ngx_str_t, ngx_table_elt_t, ngx_time,
+    ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_request_t, ngx_log_t, ngx_pnalloc,
+    ngx_pool_t, ngx_str_t, ngx_table_elt_t, ngx_time,
 };
 
 use crate::module;
@@ -15,6 +16,10 @@ pub struct Request<'r>(
     NonNull<ngx_http_request_t>,
     PhantomData<&'r ngx_http_request_t>,
 );
+
+/// A location of the configuration, to be compared only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Location(usize);
 
 impl<'r> Request<'r> {
     /// # Safety
@@ -115,6 +120,17 @@ impl<'r> Request<'r> {
         // SAFETY: nginx keeps a structure made by this module for every location; it lives as long as the cycle,
         // which outlives its requests.
         unsafe { &*(*self.raw().loc_conf.add(module().ctx_index)).cast::<T>() }
+    }
+
+    /// Tells the location the request is in from others, whatever their settings share. An `if` block is not told from
+    /// its location.
+    pub fn location(self) -> Location {
+        // SAFETY: the core module has a structure for every location; its name lives as long as the cycle.
+        unsafe {
+            let index = (*core::ptr::addr_of!(ngx_http_core_module)).ctx_index;
+            let core = (*self.raw().loc_conf.add(index)).cast::<ngx_http_core_loc_conf_t>();
+            Location((*core).name.data as usize)
+        }
     }
 
     /// This module's settings for the whole http block.

@@ -12,7 +12,7 @@ use super::wait::Waiting;
 use crate::conf::{LocationSettings, Lookup, ProfileId, Settings};
 use crate::guard::guard_unit;
 use crate::http::headers_in::{HeaderName, Snapshot};
-use crate::http::{Request, Upstream};
+use crate::http::{Location, Request, Upstream};
 
 /// What the look-up found, and what `$session_status` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +95,13 @@ impl DueHeader {
     }
 }
 
+impl DueHeader {
+    /// Whether it is a session token, be it as the cookie of that name.
+    fn is_token(&self, cookie: &str) -> bool {
+        self.cookie.as_deref().is_none_or(|name| name == cookie)
+    }
+}
+
 /// The header that carries cookies.
 pub const SET_COOKIE: &[u8] = b"Set-Cookie";
 
@@ -107,7 +114,10 @@ pub struct Context {
     /// The headers and arguments of that moment, for the same reason.
     headers: Snapshot,
     arguments: &'static [u8],
-    /// The location the request is in.
+    /// Which location the rewrite handler has run for. nginx may be in the next one already: it answers some requests
+    /// while it looks for their location.
+    pub at: Option<Location>,
+    /// That location's settings.
     pub location: Option<&'static LocationSettings>,
     /// How far that location has come.
     pub stage: Stage,
@@ -148,7 +158,9 @@ pub struct Slot {
     pub refused_cookie: bool,
     /// The request's remember cookie was refused and is to be expired.
     pub refused_remember: bool,
-    /// The request sets the subject: somebody logs in.
+    /// A renewal is due, and another request of the client does it.
+    pub renewed_elsewhere: bool,
+    /// The request sets the subject, or asks for a new id: somebody logs in.
     pub logs_in: bool,
     /// What a control header said of `session_remember`.
     pub remember: Option<bool>,
@@ -170,6 +182,7 @@ impl Slot {
             restored: Vec::new(),
             refused_cookie: false,
             refused_remember: false,
+            renewed_elsewhere: false,
             logs_in: false,
             remember: None,
             due: Vec::new(),
@@ -212,6 +225,16 @@ impl Slot {
         matches!(self.carrier, Lookup::Arg(_))
     }
 
+    /// Whether a session token is due to be sent, be it as the cookie of that name.
+    pub fn sends_token(&self, cookie: &str) -> bool {
+        self.due.iter().any(|due| due.is_token(cookie))
+    }
+
+    /// The session token is not to be sent any more.
+    pub fn take_back_token(&mut self, cookie: &str) {
+        self.due.retain(|due| !due.is_token(cookie));
+    }
+
     /// Puts a header in place of one that does the same.
     pub fn send(&mut self, due: DueHeader) {
         self.due
@@ -230,6 +253,7 @@ impl Context {
             cookies: main.cookie_lines(),
             headers: Snapshot::of(main),
             arguments: main.args(),
+            at: None,
             location: None,
             stage: Stage::Fresh,
             left_rewrite: false,
@@ -287,13 +311,18 @@ impl Context {
     }
 
     /// A session of the request; from now on it is one.
+    #[inline]
     pub fn slot_mut(&mut self, profile: ProfileId) -> &mut Slot {
         let at = self.slots.iter().position(|slot| slot.profile == profile);
-        let at = at.unwrap_or_else(|| {
-            self.slots.push(Slot::new(profile));
-            self.slots.len() - 1
-        });
+        let at = at.unwrap_or_else(|| self.add_slot(profile));
         &mut self.slots[at]
+    }
+
+    /// Once a session, so out of the way of what is done often.
+    #[cold]
+    fn add_slot(&mut self, profile: ProfileId) -> usize {
+        self.slots.push(Slot::new(profile));
+        self.slots.len() - 1
     }
 
     /// The session, if it is there for this request's audience and not over.

@@ -181,7 +181,8 @@ impl Orders {
             context.slot_mut(settings.profile).remember = self.remember;
             know_remember_token(request, context, settings);
         }
-        context.slot_mut(settings.profile).logs_in |= self.subject.is_some();
+        context.slot_mut(settings.profile).logs_in |=
+            self.subject.is_some() || self.action == Some(Action::Regenerate);
         let session = session_to_fill(request, context, settings);
         if let Some(audience) = &self.audience {
             session.set_audience(audience);

@@ -101,13 +101,19 @@ fn header(request: Request<'_>) -> ngx_int_t {
         control::strip(request, location);
         return next_header(request);
     };
+    let is_ours = response::is_ours(request, context);
+    if context.held.is_none() {
+        response::leave(request, context, |_| is_ours);
+    }
     let brought = response::take(request, context, location);
     if context.held.is_some() {
         if hold::again(request, context) {
             return NGX_AGAIN as ngx_int_t;
         }
     } else {
-        response::run(request, context, &brought);
+        if is_ours {
+            response::run(request, context, &brought);
+        }
         fail_later(request);
     }
     let Some(context) = Context::of(request) else {
@@ -137,6 +143,9 @@ fn fail_later(request: Request<'_>) {
 /// Adds this module's headers to the response. Doing it twice is as doing it once: an error page comes by again.
 pub fn send(request: Request<'_>, context: &mut Context) -> Result<(), OutOfMemory> {
     let location = settings(request);
+    for slot in &mut context.slots {
+        save::send_newest(request, slot);
+    }
     for settings in location.active() {
         if context.slot_mut(settings.profile).sight == Sight::Clear {
             clear_refused(request, context, settings);

@@ -70,11 +70,12 @@ pub fn take<'r>(
 
 /// Changes the sessions of the client's own request as its response says, and begins what is due. What has to wait is
 /// left in `context.waiting`.
-pub fn run(request: Request<'_>, context: &mut Context, brought: &Brought<'_>) {
+pub fn run(request: Request<'_>, context: &mut Context, brought: &Brought) {
     let location = settings(request);
     // A location that `return` answers has not come to its own directives yet.
     let skipped = !context.left_rewrite && !context.refused;
-    let granted = !context.refused && (skipped || context.stage == Stage::Done);
+    // The location's own access checks have let the request in, be it as an error page for another's refusal.
+    let granted = skipped || context.stage == Stage::Done;
     for settings in location.active() {
         let mut due = Due::Nothing;
         if skipped {
@@ -90,6 +91,12 @@ pub fn run(request: Request<'_>, context: &mut Context, brought: &Brought<'_>) {
     if skipped {
         context.stage = Stage::Done;
     }
+}
+
+/// Whether the response is one of the location that this module has worked for. nginx answers some requests (a redirect
+/// for a missing slash, a body that is too large) when it has found the next location and nobody has checked its access.
+pub fn is_ours(request: Request<'_>, context: &Context) -> bool {
+    context.at == Some(request.location())
 }
 
 /// A refused request has no right to change its session, but a user who was just remembered stays so.
@@ -113,6 +120,14 @@ fn change(
     if !settings.action.stores() || !context.works(request, settings.profile) {
         return Due::Nothing;
     }
+    if brought.is_empty() && settings.on_response.is_empty() {
+        let slot = context.slot_mut(settings.profile);
+        return if slot.has_changes() {
+            Due::Changes
+        } else {
+            Due::Nothing
+        };
+    }
     let orders = brought.orders_of(settings);
     let due = orders.map_or(Due::Nothing, |orders| {
         orders.obey(request, context, settings)
@@ -128,19 +143,21 @@ fn change(
     }
 }
 
-/// The request leaves its location for another: what the upstream's answer asked of the sessions is done now, since
-/// nothing of that answer comes by the filters. What has to wait is left in `context.waiting`.
-pub fn leave(request: Request<'_>, context: &mut Context) {
+/// The request leaves its location for another, or gets an answer of nginx's own: what the upstream's answer asked of the
+/// sessions is done now, since nothing of that answer comes by the filters. What has to wait is left in `context.waiting`.
+///
+/// `goes_on` says whether a new session that is not saved yet will be, where the request goes.
+pub fn leave(request: Request<'_>, context: &mut Context, goes_on: impl Fn(&Settings) -> bool) {
     let Some(location) = context.location.filter(|_| context.stage == Stage::Done) else {
         return;
     };
     let brought = led_here(request, context, location);
     for left in location.active() {
         let mut due = Due::Nothing;
-        if let Some(brought) = brought.as_ref().filter(|_| !context.refused) {
+        if let Some(brought) = brought.as_ref() {
             due = change(request, context, left, brought);
         }
-        if is_put_off(context, left) && !goes_on(left, settings(request)) {
+        if is_put_off(context, left) && !goes_on(left) {
             due = due.max(Due::Changes);
         }
         save::carry_out(request, context, left, due);
@@ -172,7 +189,7 @@ fn is_put_off(context: &Context, settings: &Settings) -> bool {
 }
 
 /// Whether the next location saves the session in the same manner.
-fn goes_on(left: &Settings, next: &LocationSettings) -> bool {
+pub fn is_saved_in(left: &Settings, next: &LocationSettings) -> bool {
     let next = next.of(left.profile);
     next.is_some_and(|next| next.action.stores() && left.is_kept_like(next))
 }
@@ -197,7 +214,7 @@ pub fn subrequest(request: Request<'_>) {
     if brought.is_empty() || request.raw().background() != 0 {
         return;
     }
-    if request.main().raw().header_sent() != 0 && context.held.is_none() {
+    if request.main().raw().header_sent() != 0 {
         request_log!(
             WARN,
             request,

@@ -19,8 +19,8 @@ pub fn handle(request: Request<'_>) -> Status {
     if !settings.owned.is_empty() && clear_owned_headers(request, settings).is_err() {
         return Status::NGX_ERROR;
     }
-    if leaves_unfinished(request) {
-        return Status::NGX_DONE;
+    if let Some(status) = leave(request) {
+        return status;
     }
     if !settings.is_on {
         put_out_of_sight(request, settings);
@@ -46,19 +46,28 @@ pub fn handle(request: Request<'_>) -> Status {
     Status::NGX_DECLINED
 }
 
-/// Where an upstream's answer led here, what it asked of the sessions is done first. `true`: that has to wait.
-fn leaves_unfinished(request: Request<'_>) -> bool {
+/// What is left to do in the location that the request comes from. That may have to wait, or end the request.
+fn leave(request: Request<'_>) -> Option<Status> {
     if !request.is_main() {
-        return false;
+        return None;
     }
-    if let Some(context) = Context::of(request).filter(|context| context.waiting.is_none()) {
-        response::leave(request, context);
+    let context = Context::of(request)?;
+    if context.waiting.is_none() {
+        let (stays, next) = (response::is_ours(request, context), settings(request));
+        response::leave(request, context, |left| {
+            stays || response::is_saved_in(left, next)
+        });
     }
-    let Some(context) = Context::of(request).filter(|context| context.waiting.is_some()) else {
-        return false;
-    };
-    wait::suspend(request, context);
-    true
+    let context = Context::of(request)?;
+    if context.waiting.is_some() {
+        wait::suspend(request, context);
+        return Some(Status::NGX_DONE);
+    }
+    if outage_ends(request, context, context.location?) {
+        context.outage_answered = true;
+        return Some(Status(NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t));
+    }
+    None
 }
 
 /// The rewrite phase is over: neither `return` nor `rewrite` answered the request.
@@ -88,6 +97,7 @@ fn clear_owned_headers(
 fn put_out_of_sight(request: Request<'_>, settings: &'static LocationSettings) {
     if let Some(context) = Context::of(request).filter(|_| request.is_main()) {
         leave_location(request, context);
+        context.at = Some(request.location());
         context.location = Some(settings);
         context.stage = Stage::LookedUp;
         for slot in &mut context.slots {
@@ -102,15 +112,18 @@ fn enter_location(
     context: &mut Context,
     location: &'static LocationSettings,
 ) {
-    let known = context
-        .location
-        .is_some_and(|known| ptr::eq(known, location));
+    let here = request.is_main().then(|| request.location());
+    let known = here.is_none_or(|here| context.at == Some(here))
+        && context
+            .location
+            .is_some_and(|known| ptr::eq(known, location));
     if known && context.stage != Stage::Fresh {
         // The handler runs again after a wait, or `rewrite` came back to the location.
         return;
     }
     if request.is_main() {
         leave_location(request, context);
+        context.at = Some(request.location());
         context.location = Some(location);
         context.stage = Stage::LookedUp;
         for slot in &mut context.slots {
@@ -141,9 +154,19 @@ fn enter(request: Request<'_>, context: &mut Context, settings: &'static Setting
     if bypassed {
         return;
     }
-    if outage_answered {
-        // The error page for an outage does not wait for the storage once more.
+    if outage_answered || slot.found == SessionStatus::Error {
+        // The error page for an outage does not wait for the storage once more, nor does a request that goes on without.
         slot.stage = Stage::Done;
+        return;
+    }
+    if slot
+        .looked_up_in
+        .is_some_and(|known| ptr::eq(known, settings))
+    {
+        // Another location with the very same settings: what it found is good here, and what it ended stays ended.
+        if !settings.action.ends() {
+            slot.stage = Stage::LookedUp;
+        }
         return;
     }
     if !slot.has_news() || !may_keep(request, context, settings) {

@@ -9,7 +9,7 @@ mod info;
 mod tokens;
 
 use session::{
-    Kind, Lifetime, Place, Refresh, Refusal, SaveError, Sealed, Session, SessionId, State,
+    Cookie, Kind, Lifetime, Place, Refresh, Refusal, SaveError, Sealed, Session, SessionId, State,
 };
 
 use super::context::{Context, DueHeader, SessionStatus, Slot};
@@ -37,7 +37,7 @@ pub fn carry_out(
     match due {
         Due::Nothing => {}
         Due::End => wait::run(request, |waiter| end(waiter, settings)),
-        _ if context.slot_mut(settings.profile).is_only_read() => {
+        _ if is_only_read(request, context.slot_mut(settings.profile)) => {
             drop_changes(request, context, settings);
         }
         Due::Refresh => start(request, context, settings),
@@ -55,7 +55,7 @@ pub fn carry_out_early(
     due: Due,
 ) {
     let slot = context.slot_mut(settings.profile);
-    let is_saved = !slot.is_only_read();
+    let is_saved = !is_only_read(request, slot);
     let new = slot
         .session
         .as_mut()
@@ -67,6 +67,12 @@ pub fn carry_out_early(
         }
         _ => carry_out(request, context, settings, due),
     }
+}
+
+/// The client gets nothing that could name a new token: it sends none back by an argument, and sees nothing of what a
+/// `post_action` does.
+fn is_only_read(request: Request<'_>, slot: &Slot) -> bool {
+    slot.is_only_read() || request.main().raw().post_action() != 0
 }
 
 fn is_changed(context: &Context, settings: &Settings) -> bool {
@@ -83,7 +89,11 @@ fn drop_changes(request: Request<'_>, context: &Context, settings: &'static Sett
         request_log!(
             INFO,
             request,
-            "a session found by \"{place}\" is only read: what changed in it is dropped"
+            "a session found by \"{place}\" is only read{}: what changed in it is dropped",
+            match request.main().raw().post_action() {
+                0 => "",
+                _ => " by a \"post_action\"",
+            }
         );
         wait::run(request, |waiter| revert(waiter, settings));
     }
@@ -118,15 +128,57 @@ fn start(request: Request<'_>, context: &mut Context, settings: &'static Setting
         Action::Start => session.refresh(policy, request.now()),
         _ => Refresh::Nothing,
     };
+    let may_renew = refresh == Refresh::Renew && may_renew(request, session, settings);
     match refresh {
-        Refresh::Renew if may_renew(request, session, settings) => {
-            wait::run(request, |waiter| save(waiter, settings));
-        }
+        Refresh::Renew if may_renew => wait::run(request, |waiter| save(waiter, settings)),
         // The renewal writes the info too.
         _ if session.is_info_dirty() => wait::run(request, |waiter| save_info(waiter, settings)),
         Refresh::Touch => touch(request, context, settings),
-        Refresh::Nothing | Refresh::Renew => {}
+        Refresh::Renew => context.slot_mut(settings.profile).renewed_elsewhere = true,
+        Refresh::Nothing => {}
     }
+}
+
+/// A token that another request has replaced meanwhile is of no use to the client: it gets the newest instead. One that
+/// somebody has logged in with, or out of, is not sent any more.
+pub fn send_newest(request: Request<'_>, slot: &mut Slot) {
+    let settings = slot.looked_up_in;
+    let Some(settings) = settings.filter(|settings| settings.policy.place == Place::Server) else {
+        return;
+    };
+    let name = settings.policy.cookie_name.as_str();
+    if !slot.renewed_elsewhere && !slot.sends_token(name) {
+        return;
+    }
+    let Some(id) = slot.session.as_ref().and_then(|session| session.id()) else {
+        return;
+    };
+    match siblings::fate_of(request, id) {
+        None => {}
+        Some(Fate::Replaced { token, .. }) => {
+            let due = token_header(request, settings, slot.carrier, &token);
+            slot.send(due);
+        }
+        Some(Fate::LoggedIn | Fate::Ended) => slot.take_back_token(name),
+    }
+}
+
+/// A token of a session on the server, as its client gets it.
+fn token_header(
+    request: Request<'_>,
+    settings: &Settings,
+    carrier: &'static Lookup,
+    token: &str,
+) -> DueHeader {
+    if let Lookup::Header(name) = carrier {
+        return DueHeader::token(name, token.to_owned());
+    }
+    let cookie = Cookie {
+        name: settings.policy.cookie_name.as_str().to_owned(),
+        value: token.to_owned(),
+    };
+    let lifetime = session_lifetime(request, settings);
+    due_cookie(request, settings, &cookie, lifetime)
 }
 
 /// Saves what an earlier phase left dirty, and nothing else.
@@ -210,9 +262,12 @@ async fn store(waiter: Waiter, settings: &'static Settings) {
             };
         }
         if let Some(id) = replaced {
-            let fate = Fate::Replaced {
-                by: made.id,
-                token: made.session.token_text().into(),
+            let fate = match waiter.slot(settings).logs_in {
+                true => Fate::LoggedIn,
+                false => Fate::Replaced {
+                    by: made.id,
+                    token: made.session.token_text().into(),
+                },
             };
             siblings::note(waiter.request(), id, fate);
         }

@@ -56,6 +56,8 @@ pub enum Fate {
         /// The new token.
         token: Rc<str>,
     },
+    /// Somebody has logged in with it. The new id is only for who has been told.
+    LoggedIn,
     /// The session was ended.
     Ended,
 }
@@ -71,6 +73,11 @@ impl Client {
         request.user_agent().hash(&mut hasher);
         Client(hasher.finish())
     }
+}
+
+/// What has become of an id by now, as far as the client of this request may know.
+pub fn fate_of(request: Request<'_>, id: &SessionId) -> Option<Fate> {
+    fate(id, Client::of(request), request.now())
 }
 
 /// What has become of an id in the end, as far as this client may know.
@@ -127,6 +134,9 @@ pub async fn catch_up(waiter: Waiter, settings: &'static Settings) -> CaughtUp {
     match newest(waiter, settings).await {
         Newest::Own(saving) => CaughtUp::Save(saving),
         Newest::Ended => give_up(waiter, settings, "it was ended"),
+        // A login of one's own stands by itself.
+        Newest::LoggedIn if waiter.slot(settings).logs_in => CaughtUp::Save(None),
+        Newest::LoggedIn => give_up(waiter, settings, "somebody has logged in"),
         Newest::Other { token, saving } => match go_on_from(waiter, settings, &token).await {
             Some(done) => done,
             None => CaughtUp::Save(Some(saving)),
@@ -140,6 +150,8 @@ pub enum Newest {
     Own(Option<Saving>),
     /// What another request has saved: this token. Nobody else saves from it meanwhile.
     Other { token: Rc<str>, saving: Saving },
+    /// Another request has logged in with it.
+    LoggedIn,
     /// Another request has ended it.
     Ended,
 }
@@ -160,6 +172,7 @@ pub async fn newest(waiter: Waiter, settings: &'static Settings) -> Newest {
         let (client, now) = (Client::of(waiter.request()), waiter.request().now());
         let last = match fate(&id, client, now) {
             Some(Fate::Ended) => return Newest::Ended,
+            Some(Fate::LoggedIn) => return Newest::LoggedIn,
             Some(Fate::Replaced { by, token }) => Some((by, token)),
             None => None,
         };

@@ -47,9 +47,16 @@ pub fn prepare(
         map_headers(request, settings, session, &mut set)?;
         property_headers(request, settings, session, &mut set)?;
     }
+    let foreign = |name: &[u8]| {
+        location
+            .foreign
+            .iter()
+            .any(|policy| policy.owns_cookie(name))
+    };
     let has = |names: &[String], name: &[u8]| names.iter().any(|n| n.as_bytes() == name);
     let owns = |name: &[u8]| {
         hidden.iter().any(|settings| settings.owns_cookie(name))
+            || (!hidden.is_empty() && foreign(name))
             || has(&cookies.names, name)
             || has(&no_longer, name)
     };
