@@ -7,10 +7,9 @@ use std::str::FromStr;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aes_gcm::aead::AeadInPlace;
-use aes_gcm::{Aes256Gcm, KeyInit, Nonce, Tag};
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::{Zeroizing, optimization_barrier};
@@ -206,26 +205,31 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
 pub struct CipherKey(Zeroizing<[u8; CIPHER_KEY_AND_IV_SIZE]>);
 
 impl CipherKey {
-    fn cipher(&self) -> (Aes256Gcm, &Nonce<aes_gcm::aead::consts::U12>) {
+    /// What ring makes of the key is not wiped. All of it follows from the ring of keys, which the memory holds anyway.
+    fn cipher(&self) -> (LessSafeKey, Nonce) {
         let (key, iv) = self.0.split_at(CIPHER_KEY_SIZE);
-        (Aes256Gcm::new(key.into()), iv.into())
+        let key = UnboundKey::new(&AES_256_GCM, key).expect("AES-256 has keys of 32 bytes");
+        let iv = Nonce::try_assume_unique_for_key(iv).expect("GCM has an IV of 12 bytes");
+        (LessSafeKey::new(key), iv)
     }
 
     /// Encrypts in place and answers the tag.
     pub(crate) fn encrypt(&self, aad: &[u8], buffer: &mut [u8]) -> [u8; 16] {
         let (cipher, iv) = self.cipher();
-        cipher
-            .encrypt_in_place_detached(iv, aad, buffer)
-            .expect("GCM takes up to 64 GB, a token has at most 16 MB")
-            .into()
+        let tag = cipher
+            .seal_in_place_separate_tag(iv, Aad::from(aad), buffer)
+            .expect("GCM takes up to 64 GB, a token has at most 16 MB");
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(tag.as_ref());
+        bytes
     }
 
-    /// Decrypts in place; false, and the buffer still encrypted, when the tag does not fit.
+    /// Decrypts in place; false, and nothing of the plaintext in the buffer, when the tag does not fit.
     #[must_use]
     pub(crate) fn decrypt(&self, aad: &[u8], buffer: &mut [u8], tag: &[u8; 16]) -> bool {
         let (cipher, iv) = self.cipher();
         cipher
-            .decrypt_in_place_detached(iv, aad, buffer, Tag::from_slice(tag))
+            .open_in_place_separate_tag(iv, Aad::from(aad), (*tag).into(), buffer, 0..)
             .is_ok()
     }
 }
