@@ -1,7 +1,7 @@
 //! The same work each time, to be counted rather than timed: opening, touching and saving sessions.
 //!
 //! `scripts/instructions` runs this under callgrind and compares the counts with those of `instructions.txt`;
-//! `cargo bench -p session --bench instructions` shows times instead.
+//! `cargo bench -p session --bench instructions [-- PART-OF-A-NAME]` shows times instead.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
@@ -61,6 +61,10 @@ fn while_counted(work: &mut dyn FnMut()) {
 /// The best of many: what disturbs only ever adds.
 fn timed(name: &str, work: &mut dyn FnMut()) {
     const TIMES: u32 = 200;
+    let mut wanted = std::env::args().skip(1).filter(|word| word != "--bench");
+    if wanted.next().is_some_and(|part| !name.contains(&part)) {
+        return;
+    }
     let mut best = Duration::MAX;
     let end = Instant::now() + Duration::from_millis(300);
     while Instant::now() < end {

@@ -25,6 +25,7 @@ pub mod payload;
 pub mod policy;
 pub mod record;
 pub mod refusal;
+mod scan;
 pub mod session;
 pub mod token;
 pub mod ttl;

@@ -17,6 +17,8 @@ pub const MAX_DEPTH: usize = 100;
 
 /// JSON that fits into eight of nine cookies as it is.
 const FEW_COOKIES: usize = MAX_COOKIE_SIZE * (MAX_CHUNKS - 1) / 4 * 3;
+/// Room that is made for every inflated payload: what needs more pays for another try.
+const USUAL_SIZE: usize = 4096;
 /// Bytes that inflating looks back.
 const WINDOW: usize = 1 << 15;
 
@@ -64,13 +66,11 @@ pub(crate) fn write(entries: Vec<&Entry>, p: &Policy) -> Result<Plain, SaveError
 }
 
 /// The entries of a plaintext.
-pub(crate) fn read(plain: &Plain, place: Place, limit: usize) -> Result<Vec<Entry>, ContentError> {
-    let inflated;
+pub(crate) fn read(plain: Plain, place: Place, limit: usize) -> Result<Vec<Entry>, ContentError> {
     let json = if plain.deflated {
-        inflated = inflate(&plain.bytes, limit)?;
-        &inflated
+        inflate(&plain.bytes, limit)?
     } else {
-        &plain.bytes
+        plain.bytes
     };
     if json.len() > limit {
         return Err(ContentError::TooLarge);
@@ -116,7 +116,7 @@ fn inflate(bytes: &[u8], limit: usize) -> Result<Wiped, ContentError> {
 
 /// At most `stop` bytes. As far as it goes is taken of a stream that breaks off: JSON that does is not understood anyway.
 fn inflate_by(state: &mut Decompress, bytes: &[u8], stop: usize) -> Result<Wiped, ContentError> {
-    let mut json = Wiped::with_capacity((bytes.len() * 4).min(stop));
+    let mut json = Wiped::with_capacity((bytes.len() * 4).max(USUAL_SIZE).min(stop));
     loop {
         let rest = &bytes[state.total_in() as usize..];
         let status = state
@@ -157,7 +157,7 @@ mod tests {
             deflated: true,
         };
         assert_eq!(
-            read(&plain, Place::Cookie, 1000).err(),
+            read(plain, Place::Cookie, 1000).err(),
             Some(ContentError::TooLarge)
         );
     }

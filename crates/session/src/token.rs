@@ -310,7 +310,7 @@ impl Token {
             Place::Server => Refusal::BadRecord(error.into()),
             Place::Cookie => Refusal::BadFormat(error.into()),
         };
-        let entries = payload::read(&plain, p.place, p.max_data).map_err(content)?;
+        let entries = payload::read(plain, p.place, p.max_data).map_err(content)?;
         let stored = StoredToken {
             header,
             key: index,
