@@ -174,6 +174,16 @@ fn sessions(measure: Measure, place: Place, content: &Content) {
     };
     measure("verify", &mut || drop(black_box(request.verify())));
     measure("open", &mut || drop(black_box(request.open())));
+    // The keys of both have one place, which each takes from the other.
+    let mut other_id = [7; 32];
+    other_id[31] = 0;
+    let other_id = SessionId::from_random(other_id);
+    let other = changed.seal(&p, other_id, &BINDING, NOW).unwrap();
+    let other = Request::of(&p, &other);
+    let mut requests = [&request, &other].into_iter().cycle();
+    measure("open the first time", &mut || {
+        drop(black_box(requests.next().unwrap().open()));
+    });
     measure("open and read one value", &mut || {
         let session = request.open();
         assert!(black_box(session.get(KEY)).is_some());

@@ -4,8 +4,8 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
@@ -15,6 +15,8 @@ use thiserror::Error;
 use zeroize::{Zeroizing, optimization_barrier};
 
 use crate::id::SessionId;
+
+mod known;
 
 /// Bytes of key material.
 pub const IKM_SIZE: usize = 32;
@@ -151,7 +153,7 @@ impl KeyRing {
         let key = self.key(k).expand::<32>(AUTHENTICATION, id);
         MacKey {
             ring: self.number,
-            keyed: Box::new(keyed(key.as_slice())),
+            keyed: Arc::new(Keyed(keyed(key.as_slice()))),
         }
     }
 
@@ -172,26 +174,29 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// The authentication key of one id, set up for HMAC. Wiped when dropped.
+/// The authentication key of one id, set up for HMAC.
 #[derive(Clone)]
 pub(crate) struct MacKey {
     ring: u64,
     // In one place however often a token moves: a move leaves a copy behind, and this is two hundred bytes.
-    keyed: Box<Hmac<Sha256>>,
+    keyed: Arc<Keyed>,
 }
 
 impl MacKey {
     /// A MAC to be fed with the message.
     pub fn mac(&self) -> Hmac<Sha256> {
-        Hmac::clone(&self.keyed)
+        Hmac::clone(&self.keyed.0)
     }
 }
 
-impl Drop for MacKey {
+/// Wiped when dropped.
+struct Keyed(Hmac<Sha256>);
+
+impl Drop for Keyed {
     fn drop(&mut self) {
         static BLANK: LazyLock<Hmac<Sha256>> = LazyLock::new(|| keyed(&[]));
-        Hmac::clone_from(&mut self.keyed, &BLANK);
-        optimization_barrier(&*self.keyed);
+        self.0.clone_from(&BLANK);
+        optimization_barrier(&self.0);
     }
 }
 

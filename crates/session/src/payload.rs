@@ -116,7 +116,7 @@ fn inflate(bytes: &[u8], limit: usize) -> Result<Wiped, ContentError> {
 
 /// At most `stop` bytes. As far as it goes is taken of a stream that breaks off: JSON that does is not understood anyway.
 fn inflate_by(state: &mut Decompress, bytes: &[u8], stop: usize) -> Result<Wiped, ContentError> {
-    let mut json = Wiped::with_capacity((bytes.len() * 4).max(USUAL_SIZE).min(stop));
+    let mut json = Wiped::with_capacity((bytes.len() * 2).max(USUAL_SIZE).min(stop));
     loop {
         let rest = &bytes[state.total_in() as usize..];
         let status = state
