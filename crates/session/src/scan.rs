@@ -131,7 +131,9 @@ impl Scanner<'_> {
     /// `levels` is how many objects and lists it is in.
     fn value(&mut self, levels: usize) -> Option<Scan> {
         match self.peek()? {
-            b'"' => drop(self.string()?),
+            b'"' => {
+                self.string()?;
+            }
             b'{' => return self.object(levels + 1, |_, _| Some(())),
             b'[' => return self.list(levels + 1),
             b't' => self.word(b"true")?,
