@@ -69,12 +69,19 @@ impl Binding<'_> {
 
     /// The key that made the header's MAC, compared in constant time.
     pub(crate) fn verify(&self, keys: &KeyRing, header: &Header) -> Option<(KeyIndex, MacKey)> {
-        keys.indices().find_map(|k| {
-            let key = keys.mac_key(k, &header.id);
-            let mac = self.fed(&key, header);
-            let is_its = mac.verify_truncated_left(&header.mac).is_ok();
-            is_its.then_some((k, key))
-        })
+        let is_its = |key: &MacKey| {
+            let mac = self.fed(key, header);
+            mac.verify_truncated_left(&header.mac).is_ok()
+        };
+        if let Some(known) = keys.known(&header.id).filter(|(_, key)| is_its(key)) {
+            return Some(known);
+        }
+        let (k, key) = keys
+            .indices()
+            .map(|k| (k, keys.mac_key(k, &header.id)))
+            .find(|(_, key)| is_its(key))?;
+        keys.know(&header.id, k, &key);
+        Some((k, key))
     }
 
     fn fed(&self, key: &MacKey, header: &Header) -> Hmac<Sha256> {

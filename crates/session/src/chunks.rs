@@ -100,10 +100,34 @@ pub fn chunk_name(name: &str, number: usize) -> String {
     format!("{name}{number}")
 }
 
+/// Whether `cookie` is [`chunk_name`]`(name, number)`, without making that.
+pub(crate) fn is_chunk_name(cookie: &[u8], name: &str, number: usize) -> bool {
+    match cookie.strip_prefix(name.as_bytes()) {
+        Some([digit]) => usize::from(digit.wrapping_sub(b'0')) == number,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chunk_is_known_by_its_name_and_number() {
+        for number in 2..=MAX_CHUNKS {
+            for other in 2..=MAX_CHUNKS {
+                let name = chunk_name("sid", other);
+                assert_eq!(
+                    is_chunk_name(name.as_bytes(), "sid", number),
+                    number == other
+                );
+            }
+            for name in ["", "sid", "si2", "xsid2", "sid22", "sid02", "sid:", "sid/"] {
+                assert!(!is_chunk_name(name.as_bytes(), "sid", number), "{name}");
+            }
+        }
+    }
 
     #[test]
     fn one_cookie_up_to_4096_characters() {

@@ -1,5 +1,8 @@
 //! The plaintext of a token: one entry for each audience, as JSON `[[data, audience, subject], …]`.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
@@ -7,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::lazy::{LazyMap, Scan, Text, is_marked};
 use crate::payload::MAX_DEPTH;
 use crate::policy::Place;
+use crate::scan;
 use crate::wiped::Wiped;
 
 mod changes;
@@ -62,30 +66,25 @@ impl Entry {
             .map(|map| &**map)
     }
 
-    /// The first element of an entry, which is `json`.
-    fn set_data(
-        &mut self,
-        json: &[u8],
-        scan: &Scan,
-        place: Place,
-    ) -> Result<(), serde_json::Error> {
-        match json.first() {
+    /// The first element of an entry.
+    fn set_data(&mut self, text: Text, scan: &Scan, place: Place) -> Result<(), serde_json::Error> {
+        match text.as_bytes().first() {
             Some(b'{') if scan.levels > MAX_DEPTH => {
-                let (data, info) = split_info(serde_json::from_slice(json)?, place);
+                let (data, info) = split_info(serde_json::from_slice(text.as_bytes())?, place);
                 (self.data, self.info) = (data.into(), info.into());
             }
             Some(b'{') if place == Place::Cookie && scan.has_marked => {
                 self.origin = Origin::DataAndInfo;
-                self.data = LazyMap::new(Text::new(json), |map| split_info(map, Place::Cookie).0);
-                self.info = LazyMap::new(Text::new(json), |map| split_info(map, Place::Cookie).1);
+                self.data = LazyMap::reading(text.clone(), |map| split_info(map, Place::Cookie).0);
+                self.info = LazyMap::reading(text, |map| split_info(map, Place::Cookie).1);
             }
             Some(b'{') => {
                 self.origin = Origin::Data(place);
-                self.data = LazyMap::new(Text::new(json), |map| map);
+                self.data = LazyMap::new(text);
             }
             // An empty table of Lua may be written as an empty list.
             Some(b'[') if scan.is_empty => {}
-            _ => self.foreign = Some(Text::new(json)),
+            _ => self.foreign = Some(text),
         }
         Ok(())
     }
@@ -126,8 +125,13 @@ fn split_info(
 }
 
 /// Reads the entries of a payload. All of it is checked, but what the audiences keep is parsed when it is asked for.
-pub(crate) fn parse(json: &[u8], place: Place) -> Result<Vec<Entry>, serde_json::Error> {
-    let mut reader = Reader { json, at: 0 };
+pub(crate) fn parse(json: Wiped, place: Place) -> Result<Vec<Entry>, serde_json::Error> {
+    let json = Arc::new(json);
+    let mut reader = Reader {
+        is_plain: scan::is_plain(&json),
+        json: &json,
+        at: 0,
+    };
     let mut entries = Vec::with_capacity(1);
     reader.list(|reader| {
         entries.push(reader.entry(place)?);
@@ -139,9 +143,10 @@ pub(crate) fn parse(json: &[u8], place: Place) -> Result<Vec<Entry>, serde_json:
     }
 }
 
-/// Walks through a payload's outer lists; what is in them is left to the JSON parser.
+/// Walks through a payload's outer lists; what is in them is scanned, or left to the JSON parser.
 struct Reader<'a> {
-    json: &'a [u8],
+    json: &'a Arc<Wiped>,
+    is_plain: bool,
     at: usize,
 }
 
@@ -153,14 +158,14 @@ impl<'a> Reader<'a> {
             elements += 1;
             match elements {
                 1 => {
-                    let (scan, text) = reader.value::<Scan>()?;
+                    let (scan, range) = reader.scan()?;
                     if scan.levels > MAX_DEPTH_READ {
                         return Err(malformed());
                     }
-                    entry.set_data(text, &scan, place)?;
+                    entry.set_data(Text::new(reader.json, range, reader.is_plain), &scan, place)?;
                 }
-                2 => entry.audience = reader.value::<Name>()?.0.0,
-                3 => entry.subject = reader.value::<Name>()?.0.0,
+                2 => entry.audience = reader.name()?,
+                3 => entry.subject = reader.name()?,
                 _ => drop(reader.value::<IgnoredAny>()?),
             }
             Ok(())
@@ -170,6 +175,30 @@ impl<'a> Reader<'a> {
         }
         entry.keep();
         Ok(entry)
+    }
+
+    /// What is in a value, and where it is.
+    fn scan(&mut self) -> Result<(Scan, Range<usize>), serde_json::Error> {
+        self.peek();
+        let start = self.at;
+        if let Some((scan, end)) = self.plain(scan::value) {
+            self.at = end;
+            return Ok((scan, start..end));
+        }
+        let scan = self.value()?;
+        Ok((scan, start..self.at))
+    }
+
+    fn name(&mut self) -> Result<Option<String>, serde_json::Error> {
+        if let Some((name, end)) = self.plain(scan::string) {
+            self.at = end;
+            return Ok(Some(name.to_owned()));
+        }
+        Ok(self.value::<Name>()?.0)
+    }
+
+    fn plain<T>(&self, scan: fn(&'a [u8], usize) -> Option<T>) -> Option<T> {
+        self.is_plain.then(|| scan(self.json, self.at)).flatten()
     }
 
     /// A list, for each element of which `element` reads on.
@@ -190,15 +219,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A value, and the text of it.
-    fn value<T: Deserialize<'a>>(&mut self) -> Result<(T, &'a [u8]), serde_json::Error> {
+    /// A value, by the parser.
+    fn value<T: Deserialize<'a>>(&mut self) -> Result<T, serde_json::Error> {
         self.peek();
         let rest = &self.json[self.at..];
         let mut values = serde_json::Deserializer::from_slice(rest).into_iter();
         let value = values.next().ok_or_else(malformed)??;
-        let length = values.byte_offset();
-        self.at += length;
-        Ok((value, &rest[..length]))
+        self.at += values.byte_offset();
+        Ok(value)
     }
 
     fn expect(&mut self, byte: u8) -> Result<(), serde_json::Error> {
@@ -310,6 +338,10 @@ impl<'de> Deserialize<'de> for Name {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    fn parse(json: &[u8], place: Place) -> Result<Vec<Entry>, serde_json::Error> {
+        super::parse(Wiped::from(json.to_vec()), place)
+    }
 
     fn rewritten(json: &str, place: Place) -> String {
         written(&parse(json.as_bytes(), place).unwrap(), place)

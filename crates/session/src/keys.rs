@@ -4,18 +4,19 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
-use aes_gcm::aead::AeadInPlace;
-use aes_gcm::{Aes256Gcm, KeyInit, Nonce, Tag};
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::{Zeroizing, optimization_barrier};
 
 use crate::id::SessionId;
+
+mod known;
 
 /// Bytes of key material.
 pub const IKM_SIZE: usize = 32;
@@ -152,7 +153,7 @@ impl KeyRing {
         let key = self.key(k).expand::<32>(AUTHENTICATION, id);
         MacKey {
             ring: self.number,
-            keyed: Box::new(keyed(key.as_slice())),
+            keyed: Arc::new(Keyed(keyed(key.as_slice()))),
         }
     }
 
@@ -173,26 +174,29 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// The authentication key of one id, set up for HMAC. Wiped when dropped.
+/// The authentication key of one id, set up for HMAC.
 #[derive(Clone)]
 pub(crate) struct MacKey {
     ring: u64,
     // In one place however often a token moves: a move leaves a copy behind, and this is two hundred bytes.
-    keyed: Box<Hmac<Sha256>>,
+    keyed: Arc<Keyed>,
 }
 
 impl MacKey {
     /// A MAC to be fed with the message.
     pub fn mac(&self) -> Hmac<Sha256> {
-        Hmac::clone(&self.keyed)
+        Hmac::clone(&self.keyed.0)
     }
 }
 
-impl Drop for MacKey {
+/// Wiped when dropped.
+struct Keyed(Hmac<Sha256>);
+
+impl Drop for Keyed {
     fn drop(&mut self) {
         static BLANK: LazyLock<Hmac<Sha256>> = LazyLock::new(|| keyed(&[]));
-        Hmac::clone_from(&mut self.keyed, &BLANK);
-        optimization_barrier(&*self.keyed);
+        self.0.clone_from(&BLANK);
+        optimization_barrier(&self.0);
     }
 }
 
@@ -206,26 +210,31 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
 pub struct CipherKey(Zeroizing<[u8; CIPHER_KEY_AND_IV_SIZE]>);
 
 impl CipherKey {
-    fn cipher(&self) -> (Aes256Gcm, &Nonce<aes_gcm::aead::consts::U12>) {
+    /// What ring makes of the key is not wiped. All of it follows from the ring of keys, which the memory holds anyway.
+    fn cipher(&self) -> (LessSafeKey, Nonce) {
         let (key, iv) = self.0.split_at(CIPHER_KEY_SIZE);
-        (Aes256Gcm::new(key.into()), iv.into())
+        let key = UnboundKey::new(&AES_256_GCM, key).expect("AES-256 has keys of 32 bytes");
+        let iv = Nonce::try_assume_unique_for_key(iv).expect("GCM has an IV of 12 bytes");
+        (LessSafeKey::new(key), iv)
     }
 
     /// Encrypts in place and answers the tag.
     pub(crate) fn encrypt(&self, aad: &[u8], buffer: &mut [u8]) -> [u8; 16] {
         let (cipher, iv) = self.cipher();
-        cipher
-            .encrypt_in_place_detached(iv, aad, buffer)
-            .expect("GCM takes up to 64 GB, a token has at most 16 MB")
-            .into()
+        let tag = cipher
+            .seal_in_place_separate_tag(iv, Aad::from(aad), buffer)
+            .expect("GCM takes up to 64 GB, a token has at most 16 MB");
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(tag.as_ref());
+        bytes
     }
 
-    /// Decrypts in place; false, and the buffer still encrypted, when the tag does not fit.
+    /// Decrypts in place; false, and nothing of the plaintext in the buffer, when the tag does not fit.
     #[must_use]
     pub(crate) fn decrypt(&self, aad: &[u8], buffer: &mut [u8], tag: &[u8; 16]) -> bool {
         let (cipher, iv) = self.cipher();
         cipher
-            .decrypt_in_place_detached(iv, aad, buffer, Tag::from_slice(tag))
+            .open_in_place_separate_tag(iv, Aad::from(aad), (*tag).into(), buffer, 0..)
             .is_ok()
     }
 }

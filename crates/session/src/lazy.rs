@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::{Deref, DerefMut};
-use std::sync::OnceLock;
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::{Arc, OnceLock};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use crate::scan::{self, Name};
 use crate::wiped::Wiped;
 
 /// What a map is made of the object that a text is.
@@ -17,28 +18,78 @@ pub(crate) type Reading = fn(Map<String, Value>) -> Map<String, Value>;
 #[derive(Default)]
 pub(crate) struct LazyMap {
     /// What it came as.
-    text: Option<(Text, Reading)>,
-    // Not the cell without a lock: a session can be shared between threads.
-    map: OnceLock<Map<String, Value>>,
+    source: Option<Source>,
+    // Not the cells without a lock: a session can be shared between threads.
+    fields: OnceLock<Option<Box<Fields>>>,
+    // In a box: sessions are moved around, and most of these are never filled.
+    map: OnceLock<Box<Map<String, Value>>>,
     is_changed: bool,
     /// What was there before a change, if it did not come as text.
-    before: Option<Map<String, Value>>,
+    before: Option<Box<Map<String, Value>>>,
+}
+
+struct Source {
+    text: Text,
+    /// None when the map is what the object is.
+    reading: Option<Reading>,
+}
+
+impl Source {
+    fn parse(&self) -> Map<String, Value> {
+        let object = self.text.parse();
+        match self.reading {
+            Some(reading) => reading(object),
+            None => object,
+        }
+    }
 }
 
 impl LazyMap {
-    pub fn new(text: Text, reading: Reading) -> Self {
-        Self {
-            text: Some((text, reading)),
-            ..Self::default()
+    /// The map that is written in `text`.
+    pub fn new(text: Text) -> Self {
+        Self::from(Source {
+            text,
+            reading: None,
+        })
+    }
+
+    /// The map that `reading` makes of what is written in `text`.
+    pub fn reading(text: Text, reading: Reading) -> Self {
+        Self::from(Source {
+            text,
+            reading: Some(reading),
+        })
+    }
+
+    /// A value; as long as nobody asks for the whole map, only those that are asked for are parsed.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        match self.fields() {
+            Some(fields) => fields.get(key),
+            None => Map::get(self, key),
+        }
+    }
+
+    fn fields(&self) -> Option<&Fields> {
+        let source = self.source.as_ref()?;
+        if source.reading.is_some() || self.map.get().is_some() {
+            return None;
+        }
+        self.fields
+            .get_or_init(|| Fields::of(&source.text).map(Box::new))
+            .as_deref()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        match (self.map.get(), &self.source) {
+            (None, None) => true,
+            _ => Map::is_empty(self),
         }
     }
 
     /// The text it came as; none when it did not, or may have been changed.
     pub fn text(&self) -> Option<&Text> {
-        self.text
-            .as_ref()
-            .filter(|_| !self.is_changed)
-            .map(|(text, _)| text)
+        let source = self.source.as_ref().filter(|_| !self.is_changed);
+        source.map(|source| &source.text)
     }
 
     /// The text it came as, as long as nobody has had it parsed.
@@ -53,9 +104,9 @@ impl LazyMap {
 
     /// What it was when it was read or last kept.
     pub fn before(&self) -> Cow<'_, Map<String, Value>> {
-        match (&self.text, &self.before) {
+        match (&self.source, &self.before) {
             _ if !self.is_changed => Cow::Borrowed(self),
-            (Some((text, reading)), _) => Cow::Owned(reading(text.parse())),
+            (Some(source), _) => Cow::Owned(source.parse()),
             (None, Some(before)) => Cow::Borrowed(before),
             (None, None) => Cow::Owned(Map::new()),
         }
@@ -64,8 +115,17 @@ impl LazyMap {
     /// What it is now is what a later change starts from.
     pub fn keep(&mut self) {
         if std::mem::take(&mut self.is_changed) {
-            self.text = None;
+            self.source = None;
             self.before = None;
+        }
+    }
+}
+
+impl From<Source> for LazyMap {
+    fn from(source: Source) -> Self {
+        Self {
+            source: Some(source),
+            ..Self::default()
         }
     }
 }
@@ -73,7 +133,7 @@ impl LazyMap {
 impl From<Map<String, Value>> for LazyMap {
     fn from(map: Map<String, Value>) -> Self {
         Self {
-            map: map.into(),
+            map: OnceLock::from(Box::new(map)),
             ..Self::default()
         }
     }
@@ -83,10 +143,8 @@ impl Deref for LazyMap {
     type Target = Map<String, Value>;
 
     fn deref(&self) -> &Self::Target {
-        self.map.get_or_init(|| match &self.text {
-            Some((text, reading)) => reading(text.parse()),
-            None => Map::new(),
-        })
+        self.map
+            .get_or_init(|| Box::new(self.source.as_ref().map(Source::parse).unwrap_or_default()))
     }
 }
 
@@ -94,7 +152,9 @@ impl DerefMut for LazyMap {
     fn deref_mut(&mut self) -> &mut Self::Target {
         let _ = &**self;
         let map = self.map.get_mut().expect("it was read a line before");
-        if !std::mem::replace(&mut self.is_changed, true) && self.text.is_none() && !map.is_empty()
+        if !std::mem::replace(&mut self.is_changed, true)
+            && self.source.is_none()
+            && !map.is_empty()
         {
             self.before = Some(map.clone());
         }
@@ -102,28 +162,82 @@ impl DerefMut for LazyMap {
     }
 }
 
-/// The text of a JSON value that a [`Scan`] has been through.
-pub(crate) struct Text(Wiped);
+/// The fields of an object, each with its value once that was asked for.
+struct Fields {
+    text: Text,
+    fields: Vec<Field>,
+}
 
-impl Text {
-    /// `json` must be one value that a [`Scan`] has been through.
-    pub fn new(json: &[u8]) -> Self {
-        Self(Wiped::from(json.to_vec()))
+struct Field {
+    name: Name,
+    range: Range<usize>,
+    value: OnceLock<Value>,
+}
+
+impl Fields {
+    /// To look through more, one by one, would be more work than to parse them all once.
+    const LIMIT: usize = 128;
+
+    fn of(text: &Text) -> Option<Self> {
+        let fields = scan::fields(text.plain()?, Self::LIMIT)?;
+        let unread = |(name, range)| Field {
+            name,
+            range,
+            value: OnceLock::new(),
+        };
+        Some(Self {
+            text: text.clone(),
+            fields: fields.into_iter().map(unread).collect(),
+        })
     }
 
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    fn parse(&self) -> Map<String, Value> {
-        serde_json::from_slice(&self.0).expect("the scan was done by the same parser")
+    /// Of a name that is there twice, the last one counts.
+    fn get(&self, name: &str) -> Option<&Value> {
+        let text = self.text.as_bytes();
+        let mut latest = self.fields.iter().rev();
+        let field = latest.find(|field| field.name.is(name, text))?;
+        let parse = || {
+            serde_json::from_slice(&text[field.range.clone()])
+                .expect("the scan has been through it")
+        };
+        Some(field.value.get_or_init(parse))
     }
 }
 
-/// What is found in a JSON value without keeping it. It goes the way by which a `Value` is made, so that the same texts are refused:
-/// an `IgnoredAny` would take any depth, halves of surrogate
-/// pairs, and numbers that are out of range.
-#[derive(Default)]
+/// The text of a JSON value that a [`Scan`] has been through: a part of what was decrypted.
+#[derive(Clone)]
+pub(crate) struct Text {
+    whole: Arc<Wiped>,
+    range: Range<usize>,
+    is_plain: bool,
+}
+
+impl Text {
+    /// The part of `whole` must be one value that a [`Scan`] has been through. `is_plain` is what [`scan::is_plain`] says of it.
+    pub fn new(whole: &Arc<Wiped>, range: Range<usize>, is_plain: bool) -> Self {
+        Self {
+            whole: Arc::clone(whole),
+            range,
+            is_plain,
+        }
+    }
+
+    fn plain(&self) -> Option<&[u8]> {
+        self.is_plain.then(|| self.as_bytes())
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.whole[self.range.clone()]
+    }
+
+    fn parse(&self) -> Map<String, Value> {
+        serde_json::from_slice(self.as_bytes()).expect("the scan was done by the same parser")
+    }
+}
+
+/// What is found in a JSON value without keeping it. By the parser, it goes the way by which a `Value` is made, so that the same
+/// texts are refused: an `IgnoredAny` would take any depth, halves of surrogate pairs, and numbers that are out of range.
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Scan {
     /// Levels of objects and lists.
     pub levels: usize,
@@ -134,19 +248,19 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    fn scalar() -> Self {
+    pub fn scalar() -> Self {
         Self {
             is_empty: true,
             ..Self::default()
         }
     }
 
-    fn enclose(&mut self, inner: &Self) {
+    pub fn enclose(&mut self, inner: &Self) {
         self.levels = self.levels.max(inner.levels + 1);
         self.is_empty = false;
     }
 
-    fn empty() -> Self {
+    pub fn empty() -> Self {
         Self {
             levels: 1,
             ..Self::scalar()
@@ -243,6 +357,11 @@ impl<'de> Deserialize<'de> for Key {
 mod tests {
     use super::*;
 
+    fn read(json: &[u8]) -> LazyMap {
+        let whole = Arc::new(Wiped::from(json.to_vec()));
+        LazyMap::new(Text::new(&whole, 0..json.len(), scan::is_plain(json)))
+    }
+
     #[test]
     fn sessions_can_be_shared_between_threads() {
         fn shared<T: Send + Sync + std::panic::RefUnwindSafe>() {}
@@ -252,7 +371,7 @@ mod tests {
 
     #[test]
     fn what_was_there_before_is_known_until_it_is_kept() {
-        let read = LazyMap::new(Text::new(br#"{"a":1}"#), |map| map);
+        let read = read(br#"{"a":1}"#);
         let made = LazyMap::from(Map::from_iter([("a".to_owned(), Value::from(1))]));
         for mut map in [read, made] {
             assert!(!map.is_changed());
@@ -277,11 +396,52 @@ mod tests {
 
     #[test]
     fn a_change_forgets_the_text_and_reading_does_not() {
-        let mut map = LazyMap::new(Text::new(br#"{"a":1,"a":2}"#), |map| map);
+        let mut map = read(br#"{"a":1,"a":2}"#);
         assert_eq!(map["a"], 2);
         assert!(map.text().is_some());
         map.insert("b".into(), Value::Null);
         assert!(map.text().is_none());
         assert_eq!(map.len(), 2);
+    }
+
+    #[test]
+    fn a_value_is_the_same_whether_all_is_parsed_or_only_this_one() {
+        for json in [
+            r#"{"a":1,"b":{"c":[1.50]},"a":"x","\u0064":null}"#,
+            "{\n\"a\": 1}",
+            r#"{"a":1e3}"#,
+            "{}",
+        ] {
+            let (one, all) = (read(json.as_bytes()), read(json.as_bytes()));
+            let _ = all.len();
+            for key in ["a", "b", "c", "d", ""] {
+                assert_eq!(one.get(key), all.get(key), "{key} of {json}");
+                assert_eq!(one.get(key), all.get(key), "{key} of {json}");
+            }
+            let plain = json.starts_with("{\"") && !json.contains("e3");
+            assert_eq!(one.map.get().is_none(), plain || json == "{}", "{json}");
+        }
+    }
+
+    #[test]
+    fn values_that_were_asked_for_do_not_outlive_a_change() {
+        let mut map = read(br#"{"a":1}"#);
+        assert_eq!(map.get("a"), Some(&1.into()));
+        map.insert("a".into(), 2.into());
+        assert_eq!(map.get("a"), Some(&2.into()));
+        map.keep();
+        assert_eq!(map.get("a"), Some(&2.into()));
+    }
+
+    #[test]
+    fn a_map_of_many_fields_is_parsed_at_once() {
+        for (count, by_one) in [(Fields::LIMIT, true), (Fields::LIMIT + 1, false)] {
+            let fields: Vec<String> = (0..count)
+                .map(|number| format!("\"{number}\":{number}"))
+                .collect();
+            let map = read(format!("{{{}}}", fields.join(",")).as_bytes());
+            assert_eq!(map.get("7"), Some(&7.into()));
+            assert_eq!(map.map.get().is_none(), by_one);
+        }
     }
 }

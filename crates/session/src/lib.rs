@@ -26,6 +26,7 @@ pub mod policy;
 pub mod query;
 pub mod record;
 pub mod refusal;
+mod scan;
 pub mod session;
 pub mod token;
 pub mod ttl;

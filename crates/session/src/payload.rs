@@ -17,12 +17,14 @@ pub const MAX_DEPTH: usize = 100;
 
 /// JSON that fits into eight of nine cookies as it is.
 const FEW_COOKIES: usize = MAX_COOKIE_SIZE * (MAX_CHUNKS - 1) / 4 * 3;
+/// Room that is made for every inflated payload: what needs more pays for another try.
+const USUAL_SIZE: usize = 4096;
 /// Bytes that inflating looks back.
 const WINDOW: usize = 1 << 15;
 
 thread_local! {
     // Their windows and tables have a hundred times the size of a session: to make them anew costs more than to use them.
-    static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::default(), false));
+    static DEFLATE: RefCell<Compress> = RefCell::new(new_deflate());
     static INFLATE: RefCell<Decompress> = RefCell::new(Decompress::new(false));
 }
 
@@ -64,13 +66,11 @@ pub(crate) fn write(entries: Vec<&Entry>, p: &Policy) -> Result<Plain, SaveError
 }
 
 /// The entries of a plaintext.
-pub(crate) fn read(plain: &Plain, place: Place, limit: usize) -> Result<Vec<Entry>, ContentError> {
-    let inflated;
+pub(crate) fn read(plain: Plain, place: Place, limit: usize) -> Result<Vec<Entry>, ContentError> {
     let json = if plain.deflated {
-        inflated = inflate(&plain.bytes, limit)?;
-        &inflated
+        inflate(&plain.bytes, limit)?
     } else {
-        &plain.bytes
+        plain.bytes
     };
     if json.len() > limit {
         return Err(ContentError::TooLarge);
@@ -96,12 +96,24 @@ fn deflate(json: &[u8]) -> Option<Wiped> {
     } else {
         1
     };
-    let mut smaller = Wiped::with_capacity(json.len().checked_sub(gain.max(1))?);
-    let status = DEFLATE.with_borrow_mut(|state| {
+    let limit = json.len().checked_sub(gain.max(1))?;
+    // Room for what cannot be deflated at all: a state that is left in the middle of a stream does not forget all of it when it is
+    // reset, and after a few dozen of those zlib-rs panics.
+    let mut smaller = Wiped::with_capacity(json.len() + json.len() / 8 + 64);
+    let is_whole = DEFLATE.with_borrow_mut(|state| {
         state.reset();
-        state.compress_vec(json, smaller.unfilled(), FlushCompress::Finish)
+        let status = state.compress_vec(json, smaller.unfilled(), FlushCompress::Finish);
+        let is_whole = matches!(status, Ok(Status::StreamEnd));
+        if !is_whole {
+            *state = new_deflate();
+        }
+        is_whole
     });
-    matches!(status, Ok(Status::StreamEnd)).then_some(smaller)
+    (is_whole && smaller.len() <= limit).then_some(smaller)
+}
+
+fn new_deflate() -> Compress {
+    Compress::new(Compression::default(), false)
 }
 
 /// Stops just above `limit`, so that a few bytes cannot become gigabytes.
@@ -116,7 +128,7 @@ fn inflate(bytes: &[u8], limit: usize) -> Result<Wiped, ContentError> {
 
 /// At most `stop` bytes. As far as it goes is taken of a stream that breaks off: JSON that does is not understood anyway.
 fn inflate_by(state: &mut Decompress, bytes: &[u8], stop: usize) -> Result<Wiped, ContentError> {
-    let mut json = Wiped::with_capacity((bytes.len() * 4).min(stop));
+    let mut json = Wiped::with_capacity((bytes.len() * 2).max(USUAL_SIZE).min(stop));
     loop {
         let rest = &bytes[state.total_in() as usize..];
         let status = state
@@ -157,7 +169,7 @@ mod tests {
             deflated: true,
         };
         assert_eq!(
-            read(&plain, Place::Cookie, 1000).err(),
+            read(plain, Place::Cookie, 1000).err(),
             Some(ContentError::TooLarge)
         );
     }
@@ -202,6 +214,16 @@ mod tests {
         let deflated = deflate(&near_the_end).unwrap();
         assert_eq!(inflate(&deflated, 30_000).unwrap().as_slice(), near_the_end);
         assert!(deflate(&noise(26_000, 0)).is_none());
+    }
+
+    #[test]
+    fn any_number_may_be_left_as_they_are() {
+        let (hard, easy) = (noise(2000, 200), noise(200, 2000));
+        for _ in 0..1000 {
+            assert!(deflate(&hard).is_none());
+        }
+        let deflated = deflate(&easy).unwrap();
+        assert_eq!(inflate(&deflated, 10_000).unwrap().as_slice(), easy);
     }
 
     #[test]

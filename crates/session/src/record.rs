@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::base64url;
+use crate::{base64url, scan};
 
 /// A record's value.
 #[derive(Clone, PartialEq)]
@@ -65,6 +65,13 @@ impl Record {
         if value.len() > limit {
             return Err(RecordError::TooLarge);
         }
+        if let Some(payload) = only_part(value) {
+            return Ok(Self {
+                payload: payload.to_owned(),
+                info: None,
+                successor: None,
+            });
+        }
         let parts: Vec<Option<Cow<'_, str>>> =
             serde_json::from_slice(value).map_err(|_| RecordError::Json)?;
         let mut parts = parts.into_iter();
@@ -90,6 +97,13 @@ impl Record {
     pub fn encode(&self) -> String {
         encode(&self.payload, self.info.as_ref(), self.successor.as_deref())
     }
+}
+
+/// The payload of a record that has nothing else, as most are written.
+fn only_part(value: &[u8]) -> Option<&str> {
+    let starts = value.starts_with(b"[") && scan::is_plain(value);
+    let (payload, end) = scan::string(value, 1).filter(|_| starts)?;
+    (&value[end..] == b"]").then_some(payload)
 }
 
 /// The value of a record of these parts.
@@ -184,6 +198,35 @@ mod tests {
         assert_eq!(replaced.encode(), r#"["AbC-_","e30","next"]"#);
         for record in [bare, info, replaced] {
             assert_eq!(Record::parse(record.encode().as_bytes(), 1000), Ok(record));
+        }
+    }
+
+    #[test]
+    fn a_payload_is_found_however_the_list_is_written() {
+        for value in [
+            r#"["AbC-_"]"#,
+            r#"[ "AbC-_" ]"#,
+            "[\n\"AbC-_\"]",
+            r#"["AbC-_"] "#,
+            r#"["Ab\u0043-_"]"#,
+            r#"["AbC-_",null]"#,
+        ] {
+            let record = Record::parse(value.as_bytes(), 100).unwrap();
+            assert_eq!(record.payload, "AbC-_", "{value}");
+        }
+        for value in [
+            r#"["a"]]"#,
+            r#"["a"] x"#,
+            r#"["a"#,
+            r#"["a\"]"#,
+            "[\"a\n\"]",
+            r#""a"]"#,
+        ] {
+            assert_eq!(
+                Record::parse(value.as_bytes(), 100),
+                Err(RecordError::Json),
+                "{value}"
+            );
         }
     }
 

@@ -96,11 +96,15 @@ impl Session {
     /// A session that is not stored yet.
     #[must_use]
     pub fn new(audience: &str, subject: Option<&str>) -> Self {
+        Self::of(Entry::new(audience, subject))
+    }
+
+    fn of(entry: Entry) -> Self {
         Self {
             state: State::New,
             has_audience: true,
             logged_out: false,
-            entry: Entry::new(audience, subject),
+            entry,
             position: 0,
             others: Vec::new(),
             removed: Vec::new(),
@@ -123,9 +127,8 @@ impl Session {
         info: Option<&Map<String, Value>>,
         audience: &str,
     ) -> Result<Self, ContentError> {
-        let mut session = Self::new(audience, None);
+        let mut session = Self::of_entries(entries, info, audience)?;
         session.forget = token.header.flags.contains(Flags::FORGET);
-        session.take_entries(entries, info)?;
         match kind {
             Kind::Session => {
                 session.token = Some(token);
@@ -142,38 +145,38 @@ impl Session {
         Ok(session)
     }
 
-    /// Takes over what was stored; the first entry of the audience becomes the current one.
-    fn take_entries(
-        &mut self,
+    /// A session of what was stored; the first entry of the audience becomes the current one.
+    fn of_entries(
         mut entries: Vec<Entry>,
         info: Option<&Map<String, Value>>,
-    ) -> Result<(), ContentError> {
+        audience: &str,
+    ) -> Result<Self, ContentError> {
         if let Some(info) = info {
             distribute_info(&mut entries, info);
         }
-        match entries
-            .iter()
-            .position(|entry| entry.is_of(self.audience()))
-        {
+        let mut session = match entries.iter().position(|entry| entry.is_of(audience)) {
             Some(position) if entries[position].foreign.is_some() => {
                 return Err(ContentError::NotAnObject);
             }
             Some(position) => {
-                self.entry = entries.remove(position);
-                self.position = position;
-                self.state = State::Open;
+                let mut session = Self::of(entries.remove(position));
+                session.position = position;
+                session.state = State::Open;
+                session
             }
             None => {
-                self.has_audience = false;
-                self.position = entries.len();
+                let mut session = Self::new(audience, None);
+                session.has_audience = false;
+                session.position = entries.len();
                 let own = info
-                    .and_then(|info| info.get(self.audience()))
+                    .and_then(|info| info.get(audience))
                     .and_then(Value::as_object);
-                self.entry.info = own.cloned().unwrap_or_default().into();
+                session.entry.info = own.cloned().unwrap_or_default().into();
+                session
             }
-        }
-        self.others = entries;
-        Ok(())
+        };
+        session.others = entries;
+        Ok(session)
     }
 
     /// The state.
@@ -480,10 +483,8 @@ mod tests {
     use crate::entry;
 
     fn opened(json: &str, audience: &str) -> Result<Session, ContentError> {
-        let mut session = Session::new(audience, None);
-        let entries = entry::parse(json.as_bytes(), Place::Cookie).unwrap();
-        session.take_entries(entries, None)?;
-        Ok(session)
+        let entries = entry::parse(json.as_bytes().to_vec().into(), Place::Cookie).unwrap();
+        Session::of_entries(entries, None, audience)
     }
 
     fn stored(session: &Session) -> String {

@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::base64url;
 use crate::binding::Binding;
-use crate::chunks::{Split, chunk_name};
+use crate::chunks::{Split, is_chunk_name};
 use crate::cookie::request::cookie_pairs;
 use crate::header::{AAD_SIZE, Flags, HEADER_TEXT_SIZE, Header};
 use crate::id::SessionId;
@@ -60,7 +60,8 @@ impl Policy {
         now: u64,
     ) -> Result<Token, Refusal> {
         let mut refusal = None;
-        for text in values(cookies, self.name_of(kind).as_str().as_bytes()).take(MAX_CANDIDATES) {
+        let name = self.name_of(kind).as_str().as_bytes();
+        for text in values(cookies, |own| own == name).take(MAX_CANDIDATES) {
             let token = self
                 .verify_header(kind, text, binding, now)
                 .and_then(|mut token| {
@@ -175,42 +176,55 @@ impl Policy {
         if split.count() == 1 {
             return Ok(Payload::Whole(start.to_owned()));
         }
-        let mut pieces = vec![vec![start]];
+        let mut whole = String::with_capacity(header.data_size as usize);
+        whole.push_str(start);
+        let mut is_the_only_one = true;
         for (number, length) in split.others() {
-            let found = chunk_candidates(cookies, chunk_name(name, number).as_bytes(), length);
-            if found.is_empty() {
-                return Err(FormatError::Chunk(number));
+            let mut found = chunk_candidates(cookies, name, number, length);
+            let first = found.next().ok_or(FormatError::Chunk(number))?;
+            is_the_only_one &= found.all(|other| other == first);
+            whole.push_str(first);
+        }
+        if is_the_only_one {
+            return Ok(Payload::Whole(whole));
+        }
+        let further = split.others().map(|(number, length)| {
+            let mut pieces: Vec<String> = Vec::with_capacity(2);
+            for piece in chunk_candidates(cookies, name, number, length) {
+                if !pieces.iter().any(|other| other == piece) {
+                    pieces.push(piece.to_owned());
+                }
             }
-            pieces.push(found);
-        }
-        if pieces.iter().all(|candidates| candidates.len() == 1) {
-            return Ok(Payload::Whole(combination(&pieces, 0)));
-        }
-        let owned =
-            |candidates: &Vec<&str>| candidates.iter().copied().map(str::to_owned).collect();
-        Ok(Payload::Pieces(pieces.iter().map(owned).collect()))
+            pieces
+        });
+        let start = vec![start.to_owned()];
+        Ok(Payload::Pieces(
+            std::iter::once(start).chain(further).collect(),
+        ))
     }
 }
 
 /// The non-empty values of the cookies of one name, in the order of the request.
-fn values<'a>(cookies: &'a [&'a [u8]], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+fn values<'a>(
+    cookies: &'a [&'a [u8]],
+    is_name: impl Fn(&[u8]) -> bool,
+) -> impl Iterator<Item = &'a [u8]> {
     let pairs = cookies.iter().flat_map(|line| cookie_pairs(line));
     pairs
-        .filter(move |(n, value)| *n == name && !value.is_empty())
+        .filter(move |(name, value)| is_name(name) && !value.is_empty())
         .map(|(_, value)| value)
 }
 
-fn chunk_candidates<'a>(cookies: &'a [&'a [u8]], name: &[u8], length: usize) -> Vec<&'a str> {
-    let mut found = Vec::with_capacity(1);
-    for candidate in values(cookies, name)
-        .filter_map(|value| piece(value, length).ok())
+/// What may be the chunk of that number, as often as it is there.
+fn chunk_candidates<'a>(
+    cookies: &'a [&'a [u8]],
+    name: &'a str,
+    number: usize,
+    length: usize,
+) -> impl Iterator<Item = &'a str> {
+    values(cookies, move |own| is_chunk_name(own, name, number))
+        .filter_map(move |value| piece(value, length).ok())
         .take(MAX_CANDIDATES)
-    {
-        if !found.contains(&candidate) {
-            found.push(candidate);
-        }
-    }
-    found
 }
 
 fn piece(text: &[u8], length: usize) -> Result<&str, FormatError> {
@@ -263,7 +277,7 @@ impl Token {
     #[must_use]
     pub fn cipher_key(&self, p: &Policy) -> KeySource {
         match self.kind {
-            Kind::Session => KeySource::Ready(p.keys.session_key(self.key, self.id())),
+            Kind::Session => KeySource::Ready(p.keys.known_session_key(self.key, self.id())),
             Kind::Remember => p.keys.remember_key(self.key, self.id(), p.safety),
         }
     }
@@ -310,7 +324,7 @@ impl Token {
             Place::Server => Refusal::BadRecord(error.into()),
             Place::Cookie => Refusal::BadFormat(error.into()),
         };
-        let entries = payload::read(&plain, p.place, p.max_data).map_err(content)?;
+        let entries = payload::read(plain, p.place, p.max_data).map_err(content)?;
         let stored = StoredToken {
             header,
             key: index,
@@ -376,11 +390,11 @@ fn combinations(pieces: &[Vec<String>]) -> usize {
 }
 
 /// Combination number `number`, counted like digits: the first piece changes fastest.
-fn combination(pieces: &[Vec<impl AsRef<str>>], mut number: usize) -> String {
-    let size = pieces.iter().map(|candidates| candidates[0].as_ref().len());
+fn combination(pieces: &[Vec<String>], mut number: usize) -> String {
+    let size = pieces.iter().map(|candidates| candidates[0].len());
     let mut text = String::with_capacity(size.sum());
     for candidates in pieces {
-        text.push_str(candidates[number % candidates.len()].as_ref());
+        text.push_str(&candidates[number % candidates.len()]);
         number /= candidates.len();
     }
     text

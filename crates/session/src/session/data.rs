@@ -25,18 +25,19 @@ impl Session {
     /// A value of this audience's data: that of exactly this key, else of the dotted path into objects. A reserved key has none.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
-        path::get(&self.entry.data, key).filter(|_| !is_reserved(key))
+        path::find(|key| self.entry.data.get(key), key).filter(|_| !is_reserved(key))
     }
 
     /// Stores a value; true when that changed something. An existing key of exactly this name is replaced; otherwise a dotted
     /// key makes nested objects, and whatever is in the way of one is replaced by it. A reserved key is left as it is.
     pub fn set(&mut self, key: &str, value: Value) -> bool {
-        !is_reserved(key) && self.edit(|entry| path::set(&mut entry.data, key, value))
+        let is_new = !is_reserved(key) && self.get(key) != Some(&value);
+        is_new && self.edit(|entry| path::set(&mut entry.data, key, value))
     }
 
     /// Removes a value; true when it was there. A reserved key is left as it is.
     pub fn unset(&mut self, key: &str) -> bool {
-        !is_reserved(key) && self.edit(|entry| path::unset(&mut entry.data, key))
+        self.get(key).is_some() && self.edit(|entry| path::unset(&mut entry.data, key))
     }
 
     /// Removes all data of this audience, but neither info nor reserved keys; true when there was some.

@@ -16,15 +16,21 @@ fn steps(key: &str) -> Option<(Vec<&str>, &str)> {
 }
 
 pub(super) fn get<'a>(data: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
-    if let Some(value) = data.get(key) {
+    find(|key| data.get(key), key)
+}
+
+/// The same where `first` is what finds a value of the outermost object.
+pub(super) fn find<'a>(first: impl Fn(&str) -> Option<&'a Value>, key: &str) -> Option<&'a Value> {
+    if let Some(value) = first(key) {
         return Some(value);
     }
     let (parents, last) = steps(key)?;
-    let mut at = data;
-    for step in parents {
-        at = at.get(step)?.as_object()?;
+    let mut parents = parents.into_iter();
+    let mut at = first(parents.next()?)?;
+    for step in parents.chain([last]) {
+        at = at.as_object()?.get(step)?;
     }
-    at.get(last)
+    Some(at)
 }
 
 /// True when the value is another one than before.
