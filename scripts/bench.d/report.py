@@ -136,14 +136,14 @@ def against_targets(rows: list[Row], rounds: Rounds, usual: Situation, traits: l
 
     for row in rows:
         if (target := TARGETS.get(row.name)) is not None:
-            more = round(median(over(row, rounds, usual)), 2)
+            more = median(over(row, rounds, usual))
             compare(row.text, f"{target:+.1f} µs", f"{more:+.2f} µs", more <= target)
         if (target := TARGET_RATIOS.get(row.name)) is not None:
-            times = round(ratio(row, rounds, usual, work), 2)
+            times = ratio(row, rounds, usual, work)
             compare(row.text, f"× {target}", f"× {times:.2f}", times <= target)
     for row in traits if equal else []:
         if row.control is not None and row.server is None:
-            times = round(ratio(row, rounds, equal, p99s), 2)
+            times = ratio(row, rounds, equal, p99s)
             compare(f"p99 at an equal load: {row.text}", f"× {TARGET_P99}", f"× {times:.2f}", times <= TARGET_P99)
     return markdown(lines) if len(lines) > 1 else ""
 
