@@ -274,7 +274,10 @@ unsafe extern "C" fn data_by_name(
     answer(r, out, |request| {
         // SAFETY: for a variable with a prefix, nginx passes the address of its full name.
         let (profile, name) = unsafe { key_after(request, data, DATA) }?;
-        show(request, find(session(request, profile)?.data(), name)?)
+        let session = session(request, profile)?;
+        // Most keys are written as the variable is: no other value has to be parsed then.
+        let exact = session.get(name).filter(|_| !name.contains('.'));
+        show(request, exact.or_else(|| find(session.data(), name))?)
     })
 }
 

@@ -12,7 +12,7 @@ packages_of() {
                 ;;
             build) echo nginx nginx-dev ;;
             test)
-                echo libtest-base-perl libhttp-message-perl libio-socket-ssl-perl procps \
+                echo libtest-base-perl libhttp-message-perl libio-socket-ssl-perl procps valgrind \
                     python3 python3-cryptography curl openssl nghttp2-client shellcheck \
                     redis-server memcached postgresql mariadb-server wrk binutils \
                     chromium python3-django python3-fastapi python3-uvicorn
