@@ -27,6 +27,10 @@ sub no_token { my ($res) = @_; return $res->{head} =~ /^x-[ab-]*token:/mi ? 'a t
 refused('a header that is set', "session start;\nsession_lookup header:Session-Id;\nsession_request_headers id;", qr/"Session-Id"/, names => 'session_lookup');
 refused('a header that is mapped', "session start;\nsession_lookup cookie header:X-User;\nsession_map_header x_user user;", qr/X.User/i, names => 'session_lookup');
 refused('a header that controls', "session start;\nsession_lookup header:X-Session-Data;\nsession_control on;", qr/X-Session-Data/, names => 'session_lookup');
+refused("a header of the response's properties", "session start;\nsession_lookup header:Session-Id;\nsession_response_headers id;", qr/"Session-Id"/, names => 'session_lookup');
+refused("a header of another session's properties", <<'', qr/"Session-Id"/i, section => 'http_config', names => 'session_lookup');
+session start; session_response_headers id; session_profile a { cookie_name a; } session start profile=a; session_lookup cookie header:Session-Id profile=a;
+
 refused("header: $_", "session_lookup header:$_;", qr/$_/) for qw(Set-Cookie content-type Location Cache-Control ETag);
 refused('the same header in another spelling', 'session_lookup header:X-A header:x_a;', qr/x_a/);
 refused('two sessions in one header', <<'', qr/header:X-T/i, section => 'http_config', names => 'session_lookup');

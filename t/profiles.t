@@ -707,6 +707,42 @@ two('in their cookies', 'compression_threshold 0;', 'compression_threshold 0;')
 --- check eval
 [sub { my $names = join ' ', sort map { $_->{name} } $_[0]->set_cookies; $names eq 'admin admin2 web web2' or $names }, cookies(), cookies(qw(-web -web2)), cookies()]
 
+=== a profile's mapped header is nobody else's in locations that do not open the profile
+--- http_config eval
+two('in one zone', 'map_header X-W k;', 'map_header X-A k;') . "session_storage s;\n"
+--- config
+location = /none  { proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /off   { session off; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /other { session start profile=web; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /plain { session start; session_map_header X-Plain k; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+--- cookie_jar
+--- request eval
+["GET /set?w=1&a=2", map { "GET $_" } qw(/none /off /other /plain)]
+--- more_headers
+X-W: evil
+X_a: evil
+x-a: evil
+X-Other: 1
+--- upstream_json eval
+my $other = sub { ($_[0]->header('X-Other') // '') eq '1' or 'X-Other is gone' };
+[undef, map { my $wanted = $_; sub { saw(@$wanted)->(@_) eq '1' ? defined $_[0]->header('X_a') ? 'X_a' : $other->(@_) : saw(@$wanted)->(@_) } } (['-', '-']) x 2, ['1', '-'], ['-', '-']]
+
+=== where a location hides, no upstream sees the cookies of profiles that hide
+--- http_config eval
+two('in one zone', 'hide on;', 'hide off;') . "session_storage s;\n"
+--- config
+location = /hides  { session start; session_hide on; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /web    { session start profile=web; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /shows  { session start; session_hide off; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /admin  { session start profile=admin; session_hide on profile=admin; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+--- request eval
+[map { "GET $_" } qw(/hides /web /shows /admin)]
+--- more_headers
+Cookie: own=1; session=a; web=b; web2=c; admin=d; remember_web=e; other=2
+--- upstream_json eval
+[map { my $wanted = $_; sub { my $got = $_[0]->header('Cookie') // '-'; $got eq $wanted or $got } }
+    'own=1; admin=d; other=2', 'own=1; session=a; admin=d; other=2', 'own=1; session=a; web=b; web2=c; admin=d; remember_web=e; other=2', 'own=1; session=a; other=2']
+
 === no token comes into the log
 --- log_level: debug
 --- capture eval
