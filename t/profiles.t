@@ -707,9 +707,9 @@ two('in their cookies', 'compression_threshold 0;', 'compression_threshold 0;')
 --- check eval
 [sub { my $names = join ' ', sort map { $_->{name} } $_[0]->set_cookies; $names eq 'admin admin2 web web2' or $names }, cookies(), cookies(qw(-web -web2)), cookies()]
 
-=== a profile's mapped header is nobody else's in locations that do not open the profile
+=== a profile's request headers are nobody else's in locations that do not open the profile
 --- http_config eval
-two('in one zone', 'map_header X-W k;', 'map_header X-A k;') . "session_storage s;\n"
+two('in one zone', 'map_header X-W k; request_headers id;', 'map_header X-A k; control on; control_prefix X-Admin-;') . "session_storage s;\n"
 --- config
 location = /none  { proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
 location = /off   { session off; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
@@ -722,10 +722,15 @@ location = /plain { session start; session_map_header X-Plain k; proxy_pass http
 X-W: evil
 X_a: evil
 x-a: evil
+Session-web-Id: evil
+X-Admin-Data: {"evil":1}
 X-Other: 1
 --- upstream_json eval
-my $other = sub { ($_[0]->header('X-Other') // '') eq '1' or 'X-Other is gone' };
-[undef, map { my $wanted = $_; sub { saw(@$wanted)->(@_) eq '1' ? defined $_[0]->header('X_a') ? 'X_a' : $other->(@_) : saw(@$wanted)->(@_) } } (['-', '-']) x 2, ['1', '-'], ['-', '-']]
+my $not_forged = sub {
+    my @evil = grep { $_->[1] =~ /evil/ } @{ $_[0]{headers} };
+    return @evil ? "forged: @{[map { $_->[0] } @evil]}" : ($_[0]->header('X-Other') // '') eq '1' || 'X-Other is gone';
+};
+[undef, map { all_hold($not_forged, saw(@$_)) } (['-', '-']) x 2, ['1', '-'], ['-', '-']]
 
 === where a location hides, no upstream sees the cookies of profiles that hide
 --- http_config eval
