@@ -377,3 +377,21 @@ my $include = '/i?' . ::wanted_lines('X-Session-Data: {"b":1}');
 [all_hold(sets('session'), \&clean), $::silent]
 --- error_log eval
 [qr/\[warn\].*session: .*came after the client's response had begun/]
+
+=== a new session that waits for the response is saved when the next location refuses
+--- rig: none
+--- config
+session start;
+session_secret x;
+session_control on;
+session_set a 1;
+location = /e { try_files /nonexistent @f; }
+location @f   { deny all; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /shown { session_control off; return 200 "$session_status $session_json"; }
+--- cookie_jar
+--- request eval
+["GET /e", "GET /shown"]
+--- error_code eval
+[403, 200]
+--- response_body eval
+[undef, 'open {"a":"1"}']

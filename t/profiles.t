@@ -760,3 +760,20 @@ Cookie: own=1; session=a; web=b; web2=c; admin=d; remember_web=e; other=2
 [200, 200, 204]
 --- no_error_log eval
 [qr/session: .*AQ[\w-]{100}/]
+
+=== a profile that hides is hidden where it is switched off, too
+--- http_config
+session_secret x;
+session_profile web { cookie_name web; hide on; }
+--- config
+session start;
+session start profile=web;
+location = /own  { session start; session_hide on; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /off  { session start; session_hide on; session off profile=web; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /line { session start; session_hide on; session_set x 1 profile=web; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+--- request eval
+[map { "GET $_" } qw(/own /off /line)]
+--- more_headers
+Cookie: session=a; web=b; other=2
+--- upstream_json eval
+sub { my $got = $_[0]->header('Cookie') // '-'; $got eq 'other=2' or $got }

@@ -71,9 +71,10 @@ impl LocationSettings {
                 .flat_map(Settings::owned)
                 .chain(main.profiles.owned())
                 .collect(),
-            foreign: main
-                .profiles
-                .hidden(|profile| !sessions.iter().any(|settings| settings.profile == profile)),
+            foreign: main.profiles.hidden(|profile| {
+                let mut used = sessions.iter().filter(|settings| settings.action.is_on());
+                !used.any(|settings| settings.profile == profile)
+            }),
             control: sessions
                 .iter()
                 .filter_map(|settings| settings.control.as_ref())

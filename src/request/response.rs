@@ -99,13 +99,14 @@ pub fn is_ours(request: Request<'_>, context: &Context) -> bool {
     context.at == Some(request.location())
 }
 
-/// A refused request has no right to change its session, but a user who was just remembered stays so.
+/// A refused request has no right to change its session, but a user who was just remembered stays so, and so does a new
+/// session of an earlier location, which has told its upstream of it.
 fn keep_remembered(request: Request<'_>, context: &Context, settings: &'static Settings) {
-    let was_remembered = context.works(request, settings.profile)
-        && context
-            .slot(settings.profile)
-            .is_some_and(|slot| slot.found == SessionStatus::Remembered);
-    if was_remembered && !settings.action.ends() {
+    let was_remembered = context
+        .slot(settings.profile)
+        .is_some_and(|slot| slot.found == SessionStatus::Remembered);
+    let stays = was_remembered || is_put_off(context, settings);
+    if stays && context.works(request, settings.profile) && !settings.action.ends() {
         save::unsaved(request, context, settings);
     }
 }
