@@ -10,8 +10,8 @@ use ngx::ffi::{
 
 use storage::Deadline;
 
-use crate::conf::{Backend, MainConf, Store};
-use crate::event::{background, hand_over, spawn};
+use crate::conf::{Backend, MainConf};
+use crate::event::{background, hand_over, settle, spawn};
 use crate::module;
 use crate::request::probe;
 
@@ -34,7 +34,7 @@ pub unsafe fn start(cycle: *mut ngx_cycle_t) {
         return;
     };
     for backend in &main.backends {
-        if matches!(backend.store, Store::Remote(_)) {
+        if !backend.store.is_at_hand() {
             spawn(first_look(backend.clone())).detach();
         }
         if let Some(files) = backend.files.clone().filter(|_| worker == 0) {
@@ -59,6 +59,7 @@ pub unsafe fn start(cycle: *mut ngx_cycle_t) {
         }
     }
     // The loop has not begun to turn.
+    settle();
     hand_over();
 }
 

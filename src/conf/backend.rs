@@ -26,6 +26,7 @@ use zeroize::Zeroizing;
 
 use super::Directives;
 use super::command::{Arguments, ConfError, conf_log, fixed_name, once, utf8};
+use crate::event::Loop;
 use crate::guard::guard_conf;
 use crate::shm::{ShmConfig, Zone};
 
@@ -47,8 +48,20 @@ pub struct Backend {
 pub enum Store {
     /// Shared memory of this nginx: at once.
     Shm(Zone),
+    /// A client that lives on the event loop.
+    OnLoop(Arc<dyn Storage>),
     /// Anything else: on the other thread.
     Remote(Arc<dyn Storage>),
+}
+
+impl Store {
+    /// It is asked without waiting.
+    pub fn is_at_hand(&self) -> bool {
+        match self {
+            Store::Shm(_) => true,
+            Store::OnLoop(_) | Store::Remote(_) => false,
+        }
+    }
 }
 
 /// What was asked of a storage.
@@ -398,15 +411,29 @@ impl Lines {
         })
     }
 
+    /// A single server is asked on the loop. Who has to find out whom to ask has connections to several servers, and does
+    /// that on the other thread.
+    fn redis_store(&self) -> Result<Store, ConfError> {
+        let wrong = |error: ConfigError| ConfError::wrong(error.to_string());
+        let config = self.redis()?;
+        Ok(match config.topology {
+            Topology::Single(_) => {
+                let redis = Redis::on(Arc::new(Loop), config).map_err(wrong)?;
+                Store::OnLoop(Arc::new(redis))
+            }
+            _ => Store::Remote(Arc::new(Redis::new(config).map_err(wrong)?)),
+        })
+    }
+
     /// Makes the client; connections are made by the first operation.
-    fn remote(&self) -> Result<Arc<dyn Storage>, ConfError> {
+    fn server_store(&self) -> Result<Store, ConfError> {
         let wrong = |error: ConfigError| ConfError::wrong(error.to_string());
         let database = || self.required(&self.database, "database");
         let table = |name: &Option<String>, default: &str| {
             name.clone().unwrap_or_else(|| default.to_owned())
         };
-        Ok(match self.kind {
-            Kind::Redis => Arc::new(Redis::new(self.redis()?).map_err(wrong)?),
+        Ok(Store::Remote(match self.kind {
+            Kind::Redis => return self.redis_store(),
             Kind::Memcached => {
                 let config = MemcachedConfig {
                     common: self.common()?,
@@ -444,7 +471,7 @@ impl Lines {
                 Arc::new(Mysql::new(config).map_err(wrong)?)
             }
             Kind::Shm | Kind::File => self.files()?,
-        })
+        }))
     }
 
     fn files(&self) -> Result<Arc<File>, ConfError> {
@@ -595,7 +622,7 @@ pub fn backend(_level: &mut Directives, args: &Arguments) -> Result<(), ConfErro
             files = Some(store.clone());
             Store::Remote(store)
         }
-        _ => Store::Remote(lines.remote()?),
+        _ => lines.server_store()?,
     };
     let timeout = lines.timeout.unwrap_or(Common::default().timeout);
     main.backends.push(Rc::new(Backend {

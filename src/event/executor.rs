@@ -15,6 +15,7 @@ pub use async_task::Task;
 use ngx::ffi::{ngx_delete_posted_event, ngx_event_t, ngx_post_event, ngx_posted_events};
 
 use super::offload;
+use super::timer::NO_DESCRIPTOR;
 use crate::guard::guard_unit;
 
 thread_local! {
@@ -26,9 +27,6 @@ thread_local! {
     static DRAIN: RefCell<Option<Box<ngx_event_t>>> = const { RefCell::new(None) };
 }
 
-/// nginx's debug log reads a descriptor at this place in an event's data; all ones is "none".
-static NO_DESCRIPTOR: [usize; 4] = [usize::MAX; 4];
-
 /// Starts a task and runs it up to its first wait. Dropping the [`Task`] cancels it.
 pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
     ON_LOOP.set(true);
@@ -37,6 +35,15 @@ pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
     let (runnable, task) = unsafe { async_task::spawn_unchecked(future, schedule) };
     runnable.run();
     task
+}
+
+/// Starts a task that nobody awaits, once what runs now is done.
+pub fn schedule_later(future: impl Future<Output = ()> + 'static) {
+    ON_LOOP.set(true);
+    // SAFETY: as in `spawn`.
+    let (runnable, task) = unsafe { async_task::spawn_unchecked(future, schedule) };
+    runnable.schedule();
+    task.detach();
 }
 
 fn schedule(runnable: Runnable) {
@@ -92,14 +99,19 @@ pub fn run(runnable: Runnable) {
     });
 }
 
-/// Drops what is left at exit.
-pub fn drain() {
+/// Runs all that can run. For when the loop does not turn.
+pub fn settle() {
     for _ in 0..100 {
         if QUEUE.with_borrow(VecDeque::is_empty) {
             break;
         }
         run_queue();
     }
+}
+
+/// Drops what is left at exit.
+pub fn drain() {
+    settle();
     DRAIN.with_borrow_mut(|event| {
         if let Some(event) = event {
             if event.posted() != 0 {

@@ -3,7 +3,7 @@
 //! The thread runs a tokio runtime, since most clients of storages need one. Its tasks wake ours through a locked
 //! queue and an eventfd that nginx watches as a connection.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::ffi::c_void;
 use core::future::Future;
 use core::mem;
@@ -65,6 +65,8 @@ thread_local! {
     /// What this turn of the loop has for the other thread.
     static JOBS: RefCell<Vec<Job>> = const { RefCell::new(Vec::new()) };
     static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
+    /// The process exits, and starts no thread any more.
+    static ENDED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs `work`, which computes and does not wait, on a thread of the other runtime; awaited on the loop.
@@ -133,6 +135,9 @@ pub fn background(work: impl Future<Output = ()> + Send + 'static) -> Result<(),
 }
 
 fn handle() -> Result<Handle, OffloadError> {
+    if ENDED.get() {
+        return Err(OffloadError::Abandoned);
+    }
     WORKER.with_borrow_mut(|worker| {
         if worker.is_none() {
             *worker = Some(Worker::start()?);
@@ -273,6 +278,7 @@ fn take_woken(mailbox: &Mailbox) -> Vec<Runnable> {
 
 /// Ends the thread, drops what it has woken, closes the connection.
 pub fn shutdown() {
+    ENDED.set(true);
     drop(JOBS.take());
     let Some(worker) = WORKER.take() else { return };
     let _ = worker.stop.send(());

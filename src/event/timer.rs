@@ -1,4 +1,4 @@
-//! A limit on a wait.
+//! nginx's timers as futures.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -6,52 +6,42 @@ use core::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ngx::ffi::{ngx_add_timer, ngx_del_timer, ngx_event_t, ngx_msec_t};
-use thiserror::Error;
 
 use crate::guard::guard_unit;
 
-/// The wait took too long.
-#[derive(Debug, Error)]
-#[error("no result within {} ms", limit.as_millis())]
-pub struct Elapsed {
-    limit: Duration,
-}
-
-/// Awaits `future`, at most for `limit`.
-///
-/// The timer is not cancelable: while a request waits here, a worker that quits gracefully stays for it.
-pub async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
-    let mut timer = Timer::start(limit);
-    let mut future = core::pin::pin!(future);
-    core::future::poll_fn(move |context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Ok(output)),
-        Poll::Pending => timer.poll_elapsed(context).map(|()| Err(Elapsed { limit })),
-    })
-    .await
-}
+/// nginx's debug log reads a descriptor at this place in an event's data; all ones is "none".
+pub static NO_DESCRIPTOR: [usize; 4] = [usize::MAX; 4];
 
 /// Awaits the next turn of the event loop.
 pub async fn next_turn() {
-    let mut timer = Timer::start(Duration::ZERO);
-    core::future::poll_fn(move |context| timer.poll_elapsed(context)).await;
+    Timer::start(Duration::ZERO).await;
 }
 
 /// State that nginx's timer handler reaches through the event's data; boxed so that it does not move.
 #[repr(C)]
 struct State {
-    /// nginx's debug log reads a descriptor at this place in an event's data; all ones is "none".
     no_descriptor: [usize; 4],
     event: ngx_event_t,
     waker: Option<Waker>,
     fired: bool,
 }
 
-struct Timer(Pin<Box<State>>);
+/// A timer that runs, as a future.
+pub struct Timer(Pin<Box<State>>);
 
 impl Timer {
     fn start(limit: Duration) -> Timer {
+        Timer::add(limit, false)
+    }
+
+    /// One that does not keep a worker that quits gracefully.
+    pub fn cancelable(limit: Duration) -> Timer {
+        Timer::add(limit, true)
+    }
+
+    fn add(limit: Duration, cancelable: bool) -> Timer {
         let mut state = Box::new(State {
-            no_descriptor: [usize::MAX; 4],
+            no_descriptor: NO_DESCRIPTOR,
             // SAFETY: all-zero is a valid event.
             event: unsafe { core::mem::zeroed() },
             waker: None,
@@ -60,7 +50,10 @@ impl Timer {
         state.event.handler = Some(on_timer);
         state.event.log = ngx::log::ngx_cycle_log().as_ptr();
         state.event.data = (&raw mut *state).cast();
-        let limit = ngx_msec_t::try_from(limit.as_millis()).unwrap_or(ngx_msec_t::MAX);
+        state.event.set_cancelable(cancelable.into());
+        // Rather late than early: who waits for a deadline takes it for over.
+        let limit = limit.as_micros().div_ceil(1000);
+        let limit = ngx_msec_t::try_from(limit).unwrap_or(ngx_msec_t::MAX);
         // SAFETY: the event stays in its box until `drop` has taken the timer back.
         unsafe { ngx_add_timer(&mut state.event, limit) };
         Timer(Pin::from(state))
@@ -72,6 +65,14 @@ impl Timer {
         }
         self.0.waker = Some(context.waker().clone());
         Poll::Pending
+    }
+}
+
+impl Future for Timer {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.poll_elapsed(context)
     }
 }
 

@@ -55,11 +55,9 @@ pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Set
         Ok(token) => token,
         Err(refusal) => return refused(request, context, settings, &refusal),
     };
-    if let Some(Backend {
-        store: Store::Remote(_),
-        ..
-    }) = settings.backend.as_deref()
-    {
+    let backend = settings.backend.as_deref();
+    if backend.is_some_and(|backend| !backend.store.is_at_hand()) {
+        let token = Box::new(token);
         return wait::run(request, |waiter| find(waiter, settings, token));
     }
     match open_at_once(request, settings, token) {
@@ -91,8 +89,16 @@ fn open_at_once(
 }
 
 /// Opens a session whose record is elsewhere.
-async fn find(waiter: Waiter, settings: &'static Settings, token: Token) {
+async fn find(waiter: Waiter, settings: &'static Settings, token: Box<Token>) {
     let found = load(waiter, settings, Kind::Session, token).await;
+    if take(waiter, settings, found) {
+        // In a box, since few come here: every lookup has room for what is not.
+        Box::pin(remember(waiter, settings)).await;
+    }
+}
+
+/// Takes what was found. True: a remember cookie may bring the user back.
+fn take(waiter: Waiter, settings: &'static Settings, found: Result<Session, Trouble>) -> bool {
     let (request, context) = (waiter.request(), waiter.context());
     match found {
         Ok(session) => adopt(request, context, settings, session),
@@ -101,11 +107,10 @@ async fn find(waiter: Waiter, settings: &'static Settings, token: Token) {
         }
         Err(Trouble::Refused(refusal)) => {
             note_refusal(request, context, settings, &refusal);
-            if settings.may_remember() {
-                remember(waiter, settings).await;
-            }
+            return settings.may_remember();
         }
     }
+    false
 }
 
 /// The session as the client and the storage have it, without what this request changed.
@@ -113,7 +118,9 @@ pub async fn reopen(waiter: Waiter, settings: &'static Settings) -> Option<Sessi
     let token = verify(waiter.request(), waiter.context(), settings)
         .token
         .ok()?;
-    load(waiter, settings, Kind::Session, token).await.ok()
+    load(waiter, settings, Kind::Session, Box::new(token))
+        .await
+        .ok()
 }
 
 /// The session of a token that this worker has made, with the changes of another request.
@@ -123,7 +130,7 @@ pub async fn load_text(
     token: &str,
 ) -> Result<Session, Trouble> {
     let token = verify_own(waiter.request(), settings, token)?;
-    load(waiter, settings, Kind::Session, token).await
+    load(waiter, settings, Kind::Session, Box::new(token)).await
 }
 
 /// Checks a token that this worker has made.
@@ -167,7 +174,7 @@ fn note_refusal(
 async fn remember(waiter: Waiter, settings: &'static Settings) {
     let token = verify_remember(waiter.request(), waiter.context(), settings);
     let found = match token {
-        Ok(token) => load(waiter, settings, Kind::Remember, token).await,
+        Ok(token) => load(waiter, settings, Kind::Remember, Box::new(token)).await,
         Err(refusal) => Err(refusal.into()),
     };
     let (request, context) = (waiter.request(), waiter.context());
@@ -205,7 +212,7 @@ async fn load(
     waiter: Waiter,
     settings: &'static Settings,
     kind: Kind,
-    token: Token,
+    token: Box<Token>,
 ) -> Result<Session, Trouble> {
     let record = match settings.backend.as_deref() {
         None => None,
@@ -218,7 +225,7 @@ async fn load(
     };
     let key = match token.cipher_key(&settings.policy) {
         KeySource::Ready(key) => key,
-        KeySource::Stretch(job) => stretch(job).await.map_err(|why| {
+        KeySource::Stretch(job) => Box::pin(stretch(job)).await.map_err(|why| {
             request_log!(
                 ERR,
                 waiter.request(),
@@ -230,7 +237,7 @@ async fn load(
     Ok(open_token(
         waiter.request(),
         settings,
-        token,
+        *token,
         &key,
         record.as_ref(),
     )?)

@@ -25,7 +25,7 @@ pub use cookies::expire_unless_due;
 use cookies::{due_cookie, expire, send_sealed, session_lifetime};
 use end::end;
 use info::save_info;
-use tokens::{make, not_remembered};
+use tokens::{make, make_remember, not_remembered};
 
 /// Does what is due for a session. What has to wait is left in `context.waiting`.
 pub fn carry_out(
@@ -235,17 +235,22 @@ async fn save(waiter: Waiter, settings: &'static Settings) {
             store(waiter, settings).await;
             drop(saving);
         }
-        CaughtUp::End => end(waiter, settings).await,
+        CaughtUp::End => Box::pin(end(waiter, settings)).await,
         CaughtUp::Nothing => {}
     }
 }
 
 /// Makes the tokens, writes their records, and then lets the session be theirs and their cookies be due.
 async fn store(waiter: Waiter, settings: &'static Settings) {
-    let made = match make(waiter, settings).await {
+    let made = match make(waiter, settings) {
         Some(Ok(made)) => made,
-        Some(Err(error)) => return refuse(waiter, settings, &error).await,
+        // In boxes, as all that is rare here: every save has room for what is not.
+        Some(Err(error)) => return Box::pin(refuse(waiter, settings, &error)).await,
         None => return,
+    };
+    let remember = match made.remember {
+        true => Box::pin(make_remember(waiter, settings)).await,
+        false => None,
     };
     let replaced = waiter
         .session(settings)
@@ -257,7 +262,7 @@ async fn store(waiter: Waiter, settings: &'static Settings) {
             }
             return match error {
                 // As with any session that is too large: it stays as it was.
-                storage::Error::TooLarge { .. } => revert(waiter, settings).await,
+                storage::Error::TooLarge { .. } => Box::pin(revert(waiter, settings)).await,
                 _ => fail(waiter, settings, backend, &error),
             };
         }
@@ -272,8 +277,8 @@ async fn store(waiter: Waiter, settings: &'static Settings) {
             siblings::note(waiter.request(), id, fate);
         }
     }
-    let remember = match (made.remember, settings.backend.as_deref()) {
-        (Some(sealed), Some(backend)) => match write(waiter, backend, &sealed).await {
+    let remember = match (remember, settings.backend.as_deref()) {
+        (Some(sealed), Some(backend)) => match Box::pin(write(waiter, backend, &sealed)).await {
             Ok(()) => Some(sealed),
             Err(error) => not_remembered(waiter, &error.to_string()),
         },
@@ -284,7 +289,7 @@ async fn store(waiter: Waiter, settings: &'static Settings) {
         waiter.context(),
         settings,
         &made.session,
-        remember.as_ref(),
+        remember.as_deref(),
     );
 }
 
@@ -292,7 +297,7 @@ async fn write(waiter: Waiter, backend: &Backend, sealed: &Sealed) -> Result<(),
     let Some(record) = sealed.record() else {
         return Ok(());
     };
-    let answer = store::set(backend, record.clone()).await;
+    let answer = store::set(backend, record).await;
     store::note(waiter.request(), backend, Work::Write, &answer);
     answer
 }

@@ -137,10 +137,12 @@ pub async fn catch_up(waiter: Waiter, settings: &'static Settings) -> CaughtUp {
         // A login of one's own stands by itself.
         Newest::LoggedIn if waiter.slot(settings).logs_in => CaughtUp::Save(None),
         Newest::LoggedIn => give_up(waiter, settings, "somebody has logged in"),
-        Newest::Other { token, saving } => match go_on_from(waiter, settings, &token).await {
-            Some(done) => done,
-            None => CaughtUp::Save(Some(saving)),
-        },
+        Newest::Other { token, saving } => {
+            match Box::pin(go_on_from(waiter, settings, &token)).await {
+                Some(done) => done,
+                None => CaughtUp::Save(Some(saving)),
+            }
+        }
     }
 }
 

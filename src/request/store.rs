@@ -30,7 +30,8 @@ impl RecordName {
 async fn elsewhere<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
-    offload_async(work)
+    // In a box: who asks on the loop needs no room for it.
+    Box::pin(offload_async(work))
         .await
         .unwrap_or_else(|error| Err(Error::Unavailable(error.to_string())))
 }
@@ -43,6 +44,10 @@ pub async fn get(
 ) -> Result<Option<Vec<u8>>, Error> {
     match &backend.store {
         Store::Shm(zone) => Ok(zone.get(record.id(), now)),
+        Store::OnLoop(store) => {
+            let deadline = Deadline::after(backend.timeout);
+            store.get(record.id(), now, deadline).await
+        }
         Store::Remote(store) => {
             let (store, deadline) = (store.clone(), Deadline::after(backend.timeout));
             elsewhere(async move { store.get(record.id(), now, deadline).await }).await
@@ -51,11 +56,13 @@ pub async fn get(
 }
 
 /// Writes a record.
-pub async fn set(backend: &Backend, write: RecordWrite) -> Result<(), Error> {
+pub async fn set(backend: &Backend, write: &RecordWrite) -> Result<(), Error> {
     match &backend.store {
-        Store::Shm(zone) => zone.set(&write),
+        Store::Shm(zone) => zone.set(write),
+        Store::OnLoop(store) => store.set(write, Deadline::after(backend.timeout)).await,
         Store::Remote(store) => {
-            let (store, deadline) = (store.clone(), Deadline::after(backend.timeout));
+            let (store, write) = (store.clone(), write.clone());
+            let deadline = Deadline::after(backend.timeout);
             elsewhere(async move { store.set(&write, deadline).await }).await
         }
     }
@@ -72,6 +79,10 @@ pub async fn delete(
         Store::Shm(zone) => {
             zone.delete(record.id(), &metadata, now);
             Ok(())
+        }
+        Store::OnLoop(store) => {
+            let deadline = Deadline::after(backend.timeout);
+            store.delete(record.id(), &metadata, now, deadline).await
         }
         Store::Remote(store) => {
             let (store, deadline) = (store.clone(), Deadline::after(backend.timeout));

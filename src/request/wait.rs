@@ -5,7 +5,6 @@ use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::{Poll, Waker};
 use std::rc::Rc;
-use std::time::Duration;
 
 use ngx::ffi::{
     ngx_http_block_reading, ngx_http_post_request, ngx_http_request_t,
@@ -17,12 +16,9 @@ use smallvec::SmallVec;
 use super::context::{Context, SessionStatus, Slot};
 use super::hold;
 use crate::conf::Settings;
-use crate::event::{Task, spawn, within};
+use crate::event::{Task, patiently, spawn};
 use crate::guard::guard;
 use crate::http::Request;
-
-/// No wait of the module is longer; the limit also keeps a worker that quits gracefully alive for the request.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// What a request waits for, and which of its requests are suspended.
 #[derive(Default)]
@@ -77,10 +73,8 @@ pub fn run<W: Future<Output = ()> + 'static>(request: Request<'_>, work: impl Fn
     let is_waited_for = Rc::new(Cell::new(false));
     let noted = is_waited_for.clone();
     let task = spawn(async move {
-        if within(LIMIT, poll_fn(move |context| poll(&mut work, context)))
-            .await
-            .is_err()
-        {
+        let done = patiently(poll_fn(move |context| poll(&mut work, context)));
+        if done.await.is_err() {
             give_up(waiter.context());
         }
         if noted.get() {

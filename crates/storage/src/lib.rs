@@ -25,6 +25,7 @@ mod names;
 mod pool;
 pub mod postgres;
 pub mod redis;
+pub mod runtime;
 pub mod shm;
 mod sql;
 mod tls;

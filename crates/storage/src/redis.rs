@@ -10,15 +10,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ::redis::{Pipeline, Value};
+use ::redis::{Cmd, Value};
 
 use crate::config::Secret;
+use crate::runtime::{Runtime, Tokio};
 use crate::{
     Answer, Common, ConfigError, Deadline, Error, ListId, MetaEntry, RecordId, RecordWrite, Server,
     Storage,
 };
 use cluster::Cluster;
-use commands::{Names, Save, Transaction};
+use commands::{Batch, Names, Save, Transaction};
 use connection::{Login, Settings};
 use link::{Link, Target};
 use sentinel::Sentinels;
@@ -28,6 +29,8 @@ mod commands;
 mod connection;
 mod fault;
 mod link;
+mod pipe;
+mod reply;
 mod sentinel;
 mod slots;
 
@@ -101,6 +104,14 @@ impl Redis {
     /// # Errors
     /// When the configuration contradicts itself, or its certificates cannot be used.
     pub fn new(config: RedisConfig) -> Result<Self, ConfigError> {
+        Self::on(Arc::new(Tokio), config)
+    }
+
+    /// The same, with connections on another loop than tokio's.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn on(runtime: Arc<dyn Runtime>, config: RedisConfig) -> Result<Self, ConfigError> {
         check(&config)?;
         let RedisConfig {
             common,
@@ -112,7 +123,7 @@ impl Redis {
             password: common.password.clone(),
             database,
         };
-        let settings = Arc::new(Settings::new(&common, login)?);
+        let settings = Arc::new(Settings::new(runtime, &common, login)?);
         Ok(Self {
             names: Names {
                 prefix: common.prefix,
@@ -125,13 +136,13 @@ impl Redis {
     }
 
     async fn read(&self, name: &str, deadline: Deadline) -> Result<Option<Vec<u8>>, Error> {
-        let batch = commands::get(name);
-        if let Some(Ok(reply)) = self.ask_replica(&batch, deadline).await {
+        let get = commands::get(name);
+        if let Some(Ok(reply)) = self.ask_replica(&get, deadline).await {
             if let Ok(Some(value)) = commands::record(reply) {
                 return Ok(Some(value));
             }
         }
-        commands::record(self.run_one(&batch, deadline).await?)
+        commands::record(self.run_one(&get, deadline).await?)
     }
 
     async fn save(&self, write: &RecordWrite, deadline: Deadline) -> Result<(), Error> {
@@ -142,20 +153,21 @@ impl Redis {
         if self.saves_at_once() && self.save_at_once(&save, deadline).await? {
             return Ok(());
         }
-        self.save_in_turn(&save, deadline).await
+        Box::pin(self.save_in_turn(&save, deadline)).await
     }
 
     fn saves_at_once(&self) -> bool {
-        matches!(self.servers, Servers::One { .. })
-            && self.expire_has_options.load(Ordering::Relaxed)
+        self.expire_has_options.load(Ordering::Relaxed)
             && self.multi_is_allowed.load(Ordering::Relaxed)
     }
 
     /// In one transaction: when the record is refused, for want of memory say, the old one must keep its life. False when
     /// that did not work for another reason than the record, and the save has to be done in turn.
     async fn save_at_once(&self, save: &Save, deadline: Deadline) -> Result<bool, Error> {
-        let replies = self.run(&save.transaction(), deadline).await;
-        let replies = replies.into_iter().collect::<Result<_, _>>()?;
+        let Servers::One { master, .. } = &self.servers else {
+            return Ok(false);
+        };
+        let replies = master.run(&save.transaction(), deadline).await?;
         let Some(mut replies) = Transaction::read(replies)?.executed(&self.multi_is_allowed) else {
             return Ok(false);
         };
@@ -187,8 +199,9 @@ impl Redis {
                 return Ok(());
             }
         }
-        let lives = self.run(&save.lives(), deadline).await;
-        self.run(&save.rest_for_lives(&lives), deadline).await;
+        let lives = self.run(&refs(&save.lives()), deadline).await;
+        self.run(&refs(&save.rest_for_lives(&lives)), deadline)
+            .await;
         Ok(())
     }
 
@@ -200,8 +213,8 @@ impl Redis {
         now: u64,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let batch = commands::delete(&self.names, name, record, metadata, now);
-        commands::counted(first_of(self.run(&batch, deadline).await)?)
+        let commands = commands::delete(&self.names, name, record, metadata, now);
+        commands::counted(first_of(self.run(&refs(&commands), deadline).await)?)
     }
 
     async fn sessions(
@@ -210,31 +223,32 @@ impl Redis {
         now: u64,
         deadline: Deadline,
     ) -> Result<BTreeMap<String, u64>, Error> {
-        let batch = commands::list(name, now);
-        if let Some(Ok(reply)) = self.ask_replica(&batch, deadline).await {
+        let list = commands::list(name, now);
+        if let Some(Ok(reply)) = self.ask_replica(&list, deadline).await {
             if let Ok(sessions) = commands::listed(reply) {
                 return Ok(sessions);
             }
         }
-        commands::listed(self.run_one(&batch, deadline).await?)
+        commands::listed(self.run_one(&list, deadline).await?)
     }
 
     /// None when there is none to be asked. It gets half of the time, so that the master can still be asked.
-    async fn ask_replica(
-        &self,
-        batch: &Pipeline,
-        deadline: Deadline,
-    ) -> Option<Result<Value, Error>> {
-        let Servers::One { replica, .. } = &self.servers else {
+    async fn ask_replica(&self, command: &Cmd, deadline: Deadline) -> Option<Result<Value, Error>> {
+        let Servers::One {
+            replica: Some(replica),
+            ..
+        } = &self.servers
+        else {
             return None;
         };
         let half = Deadline::after(deadline.left() / 2);
-        let replies = replica.as_ref()?.run(batch, half).await;
+        // In a box, since most have no replica, and need no room for this.
+        let replies = Box::pin(replica.run(&[command], half)).await;
         Some(replies.and_then(first))
     }
 
     /// A reply to each command. Ends by the deadline.
-    async fn run(&self, batch: &Pipeline, deadline: Deadline) -> Vec<Result<Value, Error>> {
+    async fn run(&self, batch: &Batch<'_>, deadline: Deadline) -> Vec<Result<Value, Error>> {
         match &self.servers {
             _ if batch.is_empty() => Vec::new(),
             Servers::One { master, .. } => match master.run(batch, deadline).await {
@@ -245,8 +259,11 @@ impl Redis {
         }
     }
 
-    async fn run_one(&self, batch: &Pipeline, deadline: Deadline) -> Result<Value, Error> {
-        first_of(self.run(batch, deadline).await)
+    async fn run_one(&self, command: &Cmd, deadline: Deadline) -> Result<Value, Error> {
+        match &self.servers {
+            Servers::One { master, .. } => first(master.run(&[command], deadline).await?),
+            Servers::Many(cluster) => first_of(Box::pin(cluster.run(&[command], deadline)).await),
+        }
     }
 }
 
@@ -312,6 +329,10 @@ fn check(config: &RedisConfig) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+fn refs(commands: &[Cmd]) -> Vec<&Cmd> {
+    commands.iter().collect()
 }
 
 fn first(replies: Vec<Value>) -> Result<Value, Error> {

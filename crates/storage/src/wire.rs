@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::io::{BufReader, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use crate::gate::{Gate, Place};
+use crate::runtime::Stream;
 use crate::{Common, ConfigError, Deadline, Error, Server};
 
 /// Longest line that is read; no reply of a line-based protocol is longer.
@@ -229,11 +230,6 @@ async fn dial_tcp(host: &str, port: u16, limit: Duration) -> io::Result<TcpStrea
     }
     Err(error)
 }
-
-/// What a connection is made of.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// One connection.
 pub(crate) struct Connection {

@@ -15,7 +15,7 @@ pub async fn save_info(waiter: Waiter, settings: &'static Settings) {
             store_info(waiter, settings).await;
             drop(saving);
         }
-        CaughtUp::End => end(waiter, settings).await,
+        CaughtUp::End => Box::pin(end(waiter, settings)).await,
         CaughtUp::Nothing => {}
     }
 }
@@ -32,7 +32,7 @@ async fn store_info(waiter: Waiter, settings: &'static Settings) {
     let Some(record) = session.info_record(policy, now) else {
         return;
     };
-    let answer = store::set(backend, record).await;
+    let answer = store::set(backend, &record).await;
     store::note(waiter.request(), backend, Work::Write, &answer);
     if let Err(error) = answer {
         return fail(waiter, settings, backend, &error);
@@ -67,7 +67,7 @@ async fn save_remember_info(
         .session(settings)
         .and_then(|session| session.remember_info_record(policy, record, waiter.request().now()));
     if let Some(write) = write {
-        let answer = store::set(backend, write).await;
+        let answer = store::set(backend, &write).await;
         store::note(waiter.request(), backend, Work::Write, &answer);
     }
 }

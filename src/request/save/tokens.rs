@@ -9,15 +9,16 @@ use crate::request::lookup::{stretch, with_binding};
 use crate::request::random_bytes;
 use crate::request::wait::Waiter;
 
-/// Tokens that are made but not sent.
+/// A session's token that is made but not sent.
 pub struct Made {
     pub id: SessionId,
     pub session: Sealed,
-    pub remember: Option<Sealed>,
+    /// A remember token is due as well.
+    pub remember: bool,
 }
 
-/// Makes the session's token, and where it is due a remember token; the latter's key may take a while to stretch.
-pub async fn make(waiter: Waiter, settings: &'static Settings) -> Option<Result<Made, SaveError>> {
+/// Makes the session's token.
+pub fn make(waiter: Waiter, settings: &'static Settings) -> Option<Result<Box<Made>, SaveError>> {
     let (request, context) = (waiter.request(), waiter.context());
     let policy = &settings.policy;
     let slot = context.slot_mut(settings.profile);
@@ -38,20 +39,16 @@ pub async fn make(waiter: Waiter, settings: &'static Settings) -> Option<Result<
     if is_new {
         slot.found = SessionStatus::New;
     }
-    let remember = if remember {
-        make_remember(waiter, settings).await
-    } else {
-        None
-    };
-    Some(Ok(Made {
+    Some(Ok(Box::new(Made {
         id,
         session: sealed,
         remember,
-    }))
+    })))
 }
 
+/// Makes a remember token, whose key may take a while to stretch.
 /// Without it the user is logged in all the same.
-async fn make_remember(waiter: Waiter, settings: &'static Settings) -> Option<Sealed> {
+pub async fn make_remember(waiter: Waiter, settings: &'static Settings) -> Option<Box<Sealed>> {
     let policy = &settings.policy;
     let id = SessionId::from_random(random_bytes());
     let key: CipherKey = match policy
@@ -69,7 +66,10 @@ async fn make_remember(waiter: Waiter, settings: &'static Settings) -> Option<Se
     let sealed = with_binding(request, settings, |binding| {
         session.seal_remember(policy, id, &key, binding, request.now())
     });
-    sealed.map_or_else(|error| not_remembered(waiter, &error.to_string()), Some)
+    match sealed {
+        Ok(sealed) => Some(Box::new(sealed)),
+        Err(error) => not_remembered(waiter, &error.to_string()),
+    }
 }
 
 pub fn not_remembered<T>(waiter: Waiter, why: &str) -> Option<T> {

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ::redis::{Cmd, Pipeline, ServerErrorKind, Value, cmd};
+use ::redis::{Cmd, ServerErrorKind, Value, cmd};
 use futures_util::future::join_all;
 use tokio::time::timeout_at;
 
+use super::commands::Batch;
 use super::connection::Settings;
 use super::link::{Link, Target};
 use super::{commands, fault, first, slots};
@@ -81,10 +82,9 @@ impl Cluster {
     /// A reply to each command. Ends by the deadline.
     pub(super) async fn run(
         &self,
-        batch: &Pipeline,
+        commands: &Batch<'_>,
         deadline: Deadline,
     ) -> Vec<Result<Value, Error>> {
-        let commands: Vec<&Cmd> = batch.cmd_iter().collect();
         let mut replies = vec![Err(Error::Timeout); commands.len()];
         if !self.is_known() {
             if let Err(error) = self.learn(deadline).await {
@@ -93,7 +93,7 @@ impl Cluster {
         }
         let mut errands: Vec<Errand> = commands.iter().enumerate().map(Errand::new).collect();
         for _ in 0..ROUNDS {
-            let answers = self.round(&commands, errands, deadline).await;
+            let answers = self.round(commands, errands, deadline).await;
             errands = self.follow(answers, &mut replies, deadline).await;
             if errands.is_empty() || deadline.is_over() {
                 break;
@@ -105,7 +105,7 @@ impl Cluster {
     /// Sends all errands to their nodes, side by side.
     async fn round(
         &self,
-        commands: &[&Cmd],
+        commands: &Batch<'_>,
         errands: Vec<Errand>,
         deadline: Deadline,
     ) -> Vec<Answered> {
@@ -305,7 +305,7 @@ fn is_same(one: &Option<Arc<Node>>, other: &Option<Arc<Node>>) -> bool {
 /// Takes errands to a node.
 async fn visit(
     node: Option<Arc<Node>>,
-    commands: &[&Cmd],
+    commands: &Batch<'_>,
     errands: Vec<Errand>,
     deadline: Deadline,
 ) -> Vec<Answered> {
@@ -332,20 +332,18 @@ impl Node {
     /// A reply to each errand. One that comes while its name is moving says so by `ASKING`.
     async fn run(
         &self,
-        commands: &[&Cmd],
+        commands: &Batch<'_>,
         errands: &[Errand],
         deadline: Deadline,
     ) -> Result<Vec<Value>, Error> {
         let is_asking = |errand: &Errand| errand.asks.is_some();
+        let asking = cmd("ASKING");
         let all = errands.iter().flat_map(|errand| {
-            let asking = is_asking(errand).then(|| cmd("ASKING"));
-            asking.into_iter().chain([commands[errand.index].clone()])
+            let asking = is_asking(errand).then_some(&asking);
+            asking.into_iter().chain([commands[errand.index]])
         });
-        let mut replies = self
-            .link
-            .run(&commands::batch(all), deadline)
-            .await?
-            .into_iter();
+        let all: Vec<&Cmd> = all.collect();
+        let mut replies = self.link.run(&all, deadline).await?.into_iter();
         let own = errands.iter().map(|errand| {
             let skipped = usize::from(is_asking(errand));
             replies.nth(skipped).unwrap_or(Value::Nil)
@@ -356,7 +354,7 @@ impl Node {
     async fn slots(&self, deadline: Deadline) -> Result<Vec<slots::Range>, Error> {
         let mut command = cmd("CLUSTER");
         command.arg("SLOTS");
-        let reply = self.link.run(&commands::batch([command]), deadline).await?;
+        let reply = self.link.run(&[&command], deadline).await?;
         let unknown = "it does not tell which node serves what: it must be a node of a cluster";
         match fault::answer(first(reply)?) {
             Ok(reply) => slots::ranges(&reply, &self.server)

@@ -1,11 +1,11 @@
 //! The commands of each operation, and what their replies mean. Any connection will do.
 
 use std::collections::BTreeMap;
-use std::iter;
+use std::slice;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ::redis::aio::ConnectionLike;
-use ::redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value, cmd};
+use ::redis::{Cmd, ServerErrorKind, Value, cmd};
 use session::metadata::collection_name;
 use session::record_name;
 
@@ -14,27 +14,23 @@ use crate::{Error, MetaEntry, RecordId, RecordWrite};
 
 /// Bytes of the largest value a server takes unless its configuration says otherwise.
 const LARGEST_VALUE: usize = 512 << 20;
+/// Digits of a lifetime.
+const MOST_DIGITS: usize = 10;
 
-/// Sends the commands at once and answers with a reply to each, which may be the server's error.
+/// Commands that are sent at once.
+pub(super) type Batch<'a> = [&'a Cmd];
+
+/// Every command has a reply that it can have, which may be the server's error.
 ///
-/// A reply that its command cannot have fails the whole: if commands and replies are out of step on a connection, the next
-/// reply is somebody else's record.
-pub(super) async fn run(
-    connection: &mut impl ConnectionLike,
-    batch: &Pipeline,
-) -> RedisResult<Vec<Value>> {
-    let mut commands = batch.cmd_iter();
-    let replies = match (commands.next(), commands.next()) {
-        (Some(only), None) => vec![connection.req_packed_command(only).await?],
-        _ => batch.query_async(connection).await?,
-    };
-    let mut pairs = batch.cmd_iter().zip(&replies);
+/// # Errors
+/// If commands and replies are out of step on a connection: then the next reply is somebody else's record.
+pub(super) fn check(batch: &Batch<'_>, replies: &[Value]) -> Result<(), Error> {
+    let mut pairs = batch.iter().zip(replies);
     match replies.len() == batch.len() && pairs.all(|(command, reply)| fits(command, reply)) {
-        true => Ok(replies),
-        false => Err(RedisError::from((
-            ErrorKind::UnexpectedReturnType,
-            "replies that the commands cannot have",
-        ))),
+        true => Ok(()),
+        false => Err(Error::BadReply(
+            "it is not Redis, or was cut off".to_owned(),
+        )),
     }
 }
 
@@ -49,17 +45,6 @@ fn fits(command: &Cmd, reply: &Value) -> bool {
         (b"SET" | b"MULTI" | b"ASKING" | b"AUTH" | b"SELECT", reply) => *reply == Value::Okay,
         (_, reply) => matches!(reply, Value::Int(_)),
     }
-}
-
-/// A batch of these commands.
-pub(super) fn batch(commands: impl IntoIterator<Item = Cmd>) -> Pipeline {
-    let mut batch = Pipeline::new();
-    // Replies are looked at one by one.
-    batch.ignore_errors();
-    for command in commands {
-        batch.add_command(command);
-    }
-    batch
 }
 
 /// The name of the record or list that a command is about.
@@ -96,18 +81,18 @@ impl Names {
 }
 
 /// Reads a record.
-pub(super) fn get(name: &str) -> Pipeline {
-    let mut get = cmd("GET");
-    get.arg(name);
-    batch([get])
+pub(super) fn get(name: &str) -> Cmd {
+    let mut get = Cmd::with_capacity(2, "GET".len() + name.len());
+    get.arg("GET").arg(name);
+    get
 }
 
 /// Reads a list.
-pub(super) fn list(name: &str, now: u64) -> Pipeline {
+pub(super) fn list(name: &str, now: u64) -> Cmd {
     let mut zrange = cmd("ZRANGE");
     zrange.arg(name).arg(format!("({now}")).arg("+inf");
     zrange.arg("BYSCORE").arg("WITHSCORES");
-    batch([zrange])
+    zrange
 }
 
 /// Removes a record, and its key from lists.
@@ -117,7 +102,7 @@ pub(super) fn delete(
     record: RecordId<'_>,
     metadata: &[MetaEntry],
     now: u64,
-) -> Pipeline {
+) -> Vec<Cmd> {
     let mut unlink = cmd("UNLINK");
     unlink.arg(name);
     let mut commands = vec![unlink];
@@ -126,7 +111,7 @@ pub(super) fn delete(
         commands.push(zrem(&list, record.key));
         commands.push(zrem_expired(&list, now));
     }
-    batch(commands)
+    commands
 }
 
 fn zrem(list: &str, key: &str) -> Cmd {
@@ -153,15 +138,42 @@ fn expire(name: &str, seconds: u32, option: Option<&str>) -> Cmd {
     expire
 }
 
+static MULTI: LazyLock<Cmd> = LazyLock::new(|| cmd("MULTI"));
+static EXEC: LazyLock<Cmd> = LazyLock::new(|| cmd("EXEC"));
+
 /// The writing of a record, and what follows from it.
 pub(super) struct Save {
-    record: Pipeline,
+    record: Cmd,
     rest: Vec<Step>,
 }
 
 enum Step {
     Command(Cmd),
-    Life { name: String, life: Life },
+    Life {
+        name: String,
+        life: Life,
+        /// For servers since Redis 7.
+        commands: Vec<Cmd>,
+    },
+}
+
+impl Step {
+    fn life(name: String, life: Life) -> Self {
+        let commands = life.commands(&name);
+        Self::Life {
+            name,
+            life,
+            commands,
+        }
+    }
+
+    /// For servers since Redis 7.
+    fn commands(&self) -> &[Cmd] {
+        match self {
+            Self::Command(command) => slice::from_ref(command),
+            Self::Life { commands, .. } => commands,
+        }
+    }
 }
 
 /// A limit to the life of something that may be there already, in seconds.
@@ -204,17 +216,18 @@ impl Save {
         }
         let cookie = &write.name_cookie;
         let ttl = write.ttl.max(1);
-        let mut set = cmd("SET");
-        set.arg(names.record(cookie, &write.key))
+        let name = names.record(cookie, &write.key);
+        let size = "SETEX".len() + name.len() + write.value.len() + MOST_DIGITS;
+        let mut set = Cmd::with_capacity(5, size);
+        set.arg("SET")
+            .arg(name)
             .arg(&write.value)
             .arg("EX")
             .arg(ttl);
         let mut rest = Vec::new();
         if let Some(old) = &write.old_key {
-            rest.push(Step::Life {
-                name: names.record(cookie, old),
-                life: Life::AtMost(write.stale_ttl),
-            });
+            let life = Life::AtMost(write.stale_ttl);
+            rest.push(Step::life(names.record(cookie, old), life));
             let withdrawn = write.withdrawn.iter();
             rest.extend(
                 withdrawn.map(|entry| Step::Command(zrem(&names.list(cookie, entry), old))),
@@ -223,8 +236,7 @@ impl Save {
         for entry in &write.metadata {
             enlist(&mut rest, names.list(cookie, entry), write, ttl);
         }
-        let record = batch([set]);
-        Ok(Self { record, rest })
+        Ok(Self { record: set, rest })
     }
 
     /// Nothing follows from it.
@@ -233,27 +245,25 @@ impl Save {
     }
 
     /// The record alone.
-    pub(super) fn record(&self) -> &Pipeline {
+    pub(super) fn record(&self) -> &Cmd {
         &self.record
     }
 
     /// All at once, or nothing. For servers since Redis 7.
-    pub(super) fn transaction(&self) -> Pipeline {
-        let rest = self.rest();
-        let commands = self.record.cmd_iter().chain(rest.cmd_iter()).cloned();
-        batch(
-            iter::once(cmd("MULTI"))
-                .chain(commands)
-                .chain([cmd("EXEC")]),
-        )
+    pub(super) fn transaction(&self) -> Vec<&Cmd> {
+        let mut commands = vec![&*MULTI, &self.record];
+        commands.extend(self.commands());
+        commands.push(&EXEC);
+        commands
     }
 
     /// All but the record. For servers since Redis 7.
-    pub(super) fn rest(&self) -> Pipeline {
-        batch(self.rest.iter().flat_map(|step| match step {
-            Step::Command(command) => vec![command.clone()],
-            Step::Life { name, life } => life.commands(name),
-        }))
+    pub(super) fn rest(&self) -> Vec<&Cmd> {
+        self.commands().collect()
+    }
+
+    fn commands(&self) -> impl Iterator<Item = &Cmd> {
+        self.rest.iter().flat_map(Step::commands)
     }
 
     /// By the replies to [`rest`](Self::rest), the server is older than Redis 7.
@@ -261,8 +271,7 @@ impl Save {
         &self,
         replies: impl IntoIterator<Item = Result<Value, Error>>,
     ) -> bool {
-        let rest = self.rest();
-        let mut both = rest.cmd_iter().zip(replies);
+        let mut both = self.commands().zip(replies);
         both.any(|(command, reply)| {
             argument(command, 0) == b"EXPIRE"
                 && matches!(reply, Ok(Value::ServerError(error)) if error.kind() == Some(ServerErrorKind::ResponseError))
@@ -270,27 +279,29 @@ impl Save {
     }
 
     /// Asks for the lives of what has a limit to its life.
-    pub(super) fn lives(&self) -> Pipeline {
-        batch(self.rest.iter().filter_map(|step| match step {
+    pub(super) fn lives(&self) -> Vec<Cmd> {
+        let ttl = |step: &Step| match step {
             Step::Command(_) => None,
             Step::Life { name, .. } => {
                 let mut ttl = cmd("TTL");
                 ttl.arg(name);
                 Some(ttl)
             }
-        }))
+        };
+        self.rest.iter().filter_map(ttl).collect()
     }
 
     /// All but the record, given the replies to [`lives`](Self::lives). What has an unknown life keeps it.
-    pub(super) fn rest_for_lives(&self, lives: &[Result<Value, Error>]) -> Pipeline {
+    pub(super) fn rest_for_lives(&self, lives: &[Result<Value, Error>]) -> Vec<Cmd> {
         let mut lives = lives.iter();
-        batch(self.rest.iter().filter_map(|step| match step {
+        let command = |step: &Step| match step {
             Step::Command(command) => Some(command.clone()),
-            Step::Life { name, life } => match lives.next() {
+            Step::Life { name, life, .. } => match lives.next() {
                 Some(Ok(Value::Int(ttl))) => life.command(name, *ttl),
                 _ => None,
             },
-        }))
+        };
+        self.rest.iter().filter_map(command).collect()
     }
 }
 
@@ -302,10 +313,7 @@ fn enlist(steps: &mut Vec<Step>, list: String, write: &RecordWrite, ttl: u32) {
         steps.push(Step::Command(zrem(&list, old)));
     }
     steps.push(Step::Command(zrem_expired(&list, write.now)));
-    steps.push(Step::Life {
-        name: list,
-        life: Life::AtLeast(ttl),
-    });
+    steps.push(Step::life(list, Life::AtLeast(ttl)));
 }
 
 /// How a transaction went.
@@ -432,7 +440,7 @@ mod tests {
         Save::new(&names, &write()).unwrap()
     }
 
-    fn text(batch: &Pipeline) -> Vec<String> {
+    fn text<'a>(commands: impl IntoIterator<Item = &'a Cmd>) -> Vec<String> {
         let line = |command: &Cmd| {
             let words = command.args_iter().map(|argument| match argument {
                 ::redis::Arg::Simple(word) => String::from_utf8_lossy(word).into_owned(),
@@ -440,13 +448,13 @@ mod tests {
             });
             words.collect::<Vec<_>>().join(" ")
         };
-        batch.cmd_iter().map(line).collect()
+        commands.into_iter().map(line).collect()
     }
 
     #[test]
     fn a_save_since_redis_7() {
         assert_eq!(
-            text(&save().transaction()),
+            text(save().transaction()),
             [
                 "MULTI",
                 "SET p:sid:new v EX 100",

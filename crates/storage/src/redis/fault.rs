@@ -1,11 +1,9 @@
 //! What the client's and the server's errors mean for a session.
 
-use std::error::Error as _;
 use std::fmt::Display;
 use std::io;
-use std::sync::Arc;
 
-use ::redis::{ErrorKind, RedisError, ServerError, Value};
+use ::redis::{ServerError, Value};
 
 use crate::Error;
 
@@ -62,28 +60,6 @@ fn is_full(error: &ServerError) -> bool {
 fn word(code: &str) -> &str {
     let is_one = code.len() <= 20 && code.chars().all(|c| c.is_ascii_uppercase());
     if is_one { code } else { "of an unknown kind" }
-}
-
-/// What it means that a connection is of no use any more.
-pub(super) fn lost(error: &RedisError) -> Error {
-    if let Some(error) = io_error(error) {
-        return broken(error);
-    }
-    match error.kind() {
-        ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
-            Error::BadReply("it is not Redis, or was cut off".to_owned())
-        }
-        _ => Error::Unavailable(error.category().to_owned()),
-    }
-}
-
-fn io_error(error: &RedisError) -> Option<&io::Error> {
-    let source = error.source()?;
-    let shared = source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>();
-    match shared {
-        Some(shared) => shared.downcast_ref(),
-        None => source.downcast_ref(),
-    }
 }
 
 /// The same, with the one it comes from.
@@ -152,11 +128,11 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_seen_through_the_client() {
+    fn tls_is_seen_through_the_stream() {
         let tls = rustls::Error::NoCertificatesPresented;
         let error = io::Error::new(io::ErrorKind::InvalidData, tls);
-        assert_eq!(lost(&RedisError::from(error)).kind(), "refused");
+        assert_eq!(broken(&error).kind(), "refused");
         let closed = io::Error::from(io::ErrorKind::BrokenPipe);
-        assert_eq!(lost(&RedisError::from(closed)).kind(), "unavailable");
+        assert_eq!(broken(&closed).kind(), "unavailable");
     }
 }

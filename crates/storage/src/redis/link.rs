@@ -3,12 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ::redis::{Pipeline, ServerErrorKind, Value};
+use ::redis::{ServerErrorKind, Value};
 use tokio::sync::watch;
-use tokio::time::timeout_at;
 
-use super::connection::{Connection, Failure, Settings};
+use super::commands::Batch;
+use super::connection::{Connection, Settings};
+use super::pipe::Failure;
 use super::sentinel::Sentinels;
+use crate::runtime::within;
 use crate::{Deadline, Error, Server};
 
 /// Who is at the other end.
@@ -32,9 +34,12 @@ pub(super) struct Link {
 struct State {
     connection: Option<Arc<Connection>>,
     /// The attempt to connect that is under way; all who need the connection wait for it.
-    attempt: Option<watch::Receiver<Option<Outcome>>>,
+    attempt: Option<Attempt>,
     outage: Option<Outage>,
 }
+
+/// An attempt to connect.
+type Attempt = watch::Receiver<Option<Outcome>>;
 
 type Outcome = Result<Arc<Connection>, Error>;
 
@@ -50,7 +55,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 enum Way {
     Open(Arc<Connection>),
-    Opening(watch::Receiver<Option<Outcome>>),
+    Opening(Attempt),
     Closed(Error),
 }
 
@@ -67,23 +72,28 @@ impl Link {
     /// all our commands may be done twice.
     pub(super) async fn run(
         self: &Arc<Self>,
-        batch: &Pipeline,
+        batch: &Batch<'_>,
         deadline: Deadline,
     ) -> Result<Vec<Value>, Error> {
         let first = match self.try_once(batch, deadline).await {
             Try::Done(result) => return result,
             Try::Again(first) => first,
         };
-        match self.try_once(batch, deadline).await {
+        // In a box, like all that happens seldom: every request has room for what is not.
+        match Box::pin(self.try_once(batch, deadline)).await {
             Try::Done(Err(Error::Timeout)) if !deadline.is_over() => first,
             Try::Done(result) | Try::Again(result) => result,
         }
     }
 
-    async fn try_once(self: &Arc<Self>, batch: &Pipeline, deadline: Deadline) -> Try {
-        let connection = match self.connection(deadline).await {
-            Ok(connection) => connection,
-            Err(error) => return Try::Done(Err(error)),
+    async fn try_once(self: &Arc<Self>, batch: &Batch<'_>, deadline: Deadline) -> Try {
+        let connection = match self.way() {
+            Way::Open(connection) => connection,
+            Way::Closed(error) => return Try::Done(Err(error)),
+            Way::Opening(attempt) => match Box::pin(self.opened(attempt, deadline)).await {
+                Ok(connection) => connection,
+                Err(error) => return Try::Done(Err(error)),
+            },
         };
         let (start, answered) = (Instant::now(), connection.answered());
         match connection.run(batch, deadline).await {
@@ -115,15 +125,10 @@ impl Link {
             .is_some_and(|connection| !connection.is_closed())
     }
 
-    async fn connection(self: &Arc<Self>, deadline: Deadline) -> Outcome {
-        let mut attempt = match self.way() {
-            Way::Open(connection) => return Ok(connection),
-            Way::Closed(error) => return Err(error),
-            Way::Opening(attempt) => attempt,
-        };
+    async fn opened(&self, mut attempt: Attempt, deadline: Deadline) -> Outcome {
         let outcome = attempt.wait_for(Option::is_some);
         let given_up = || Error::Unavailable("the attempt to connect was given up".to_owned());
-        match timeout_at(deadline.instant().into(), outcome).await {
+        match within(self.settings.runtime.as_ref(), deadline, outcome).await {
             Ok(Ok(outcome)) => outcome.clone().unwrap_or_else(|| Err(given_up())),
             Ok(Err(_)) => Err(given_up()),
             Err(_) => Err(Error::Timeout),
@@ -157,15 +162,15 @@ impl Link {
     }
 
     /// Starts to connect. It goes on when the request that wanted it goes away.
-    fn begin(self: &Arc<Self>, state: &mut State) -> watch::Receiver<Option<Outcome>> {
+    fn begin(self: &Arc<Self>, state: &mut State) -> Attempt {
         let (sender, attempt) = watch::channel(None);
         state.attempt = Some(attempt.clone());
         let link = self.clone();
-        tokio::spawn(async move {
+        self.settings.runtime.spawn(Box::pin(async move {
             let outcome = link.connect().await.map(Arc::new);
             link.settle(&outcome);
             sender.send_replace(Some(outcome));
-        });
+        }));
         attempt
     }
 
@@ -220,7 +225,7 @@ impl Link {
 }
 
 impl State {
-    fn attempt_under_way(&self) -> Option<watch::Receiver<Option<Outcome>>> {
+    fn attempt_under_way(&self) -> Option<Attempt> {
         // Its task may have been dropped together with its runtime.
         let attempt = self.attempt.as_ref();
         attempt

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ::redis::{Cmd, Value, cmd};
 
-use super::connection::{Connection, Failure, Login, Settings};
-use super::{commands, fault};
+use super::connection::{Connection, Login, Settings};
+use super::fault;
+use super::pipe::Failure;
 use crate::{Deadline, Error, Server};
 
 /// The sentinels of a master.
@@ -138,7 +139,7 @@ fn sentinel_command(question: &str, name: &str) -> Cmd {
 }
 
 async fn ask(connection: &Connection, command: Cmd, deadline: Deadline) -> Result<Value, Error> {
-    match connection.run(&commands::batch([command]), deadline).await {
+    match connection.run(&[&command], deadline).await {
         Ok(mut replies) => fault::answer(replies.pop().unwrap_or(Value::Nil)),
         Err(Failure::Lost(error)) => Err(error),
         Err(Failure::Late) => Err(Error::Timeout),
