@@ -244,13 +244,16 @@ for my $name (sort keys %cookie) {
     my @answers = main::ask_all($cookie{$name}, map { $_ % 2 ? "/renewing/$name/show" : "/renewing/$name/up" } 1 .. 40);
     is main::statuses(@answers), '200: 40', "$name: all are served";
     is scalar(grep { /open \[ann\]|\["X-User","ann"\]/ } @answers), 40, "$name: with the session";
-    my @tokens = main::tokens(@answers);
+    # Who comes while it is renewed gets the token that another request has made.
+    my %token = map { $_ => 1 } main::tokens(@answers);
+    my @tokens = keys %token;
     cmp_ok scalar(@tokens), '>', 0, "$name: it is renewed";
     cmp_ok scalar(@tokens), '<=', 4, "$name: once a worker at most";
     is main::records($name) - $had, scalar(@tokens), "$name: as many records" if defined $had;
     my @after = main::ask_all($cookie{$name}, map { "/renewing/$name/show" } 1 .. 20);
     is scalar(grep { /open \[ann\]/ } @after), 20, "$name: the old token opens for session_stale_ttl";
-    cmp_ok scalar(@tokens) + scalar(main::tokens(@after)), '<=', 4, "$name: and is not renewed again";
+    my %ever = map { $_ => 1 } @tokens, main::tokens(@after);
+    cmp_ok scalar(keys %ever), '<=', 4, "$name: and is not renewed again";
     is main::body(main::ask("/renewing/$name/show", $_)), 'open [ann]', "$name: the new one has the data" for @tokens;
 }
 $_->fault('ok') for values %main::proxy;

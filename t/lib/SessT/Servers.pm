@@ -206,7 +206,8 @@ sub stop {
     return;
 }
 
-# A server with several threads may answer for a moment after the signal: it is frozen when all of them stand still.
+# A server with several threads may answer for a moment after the signal: it is frozen when all of them stand still, or have
+# ended without anybody to notice.
 sub freeze {
     my ($self) = @_;
     my $pid = $self->{pid};
@@ -214,7 +215,7 @@ sub freeze {
     my $children = slurp("/proc/$pid/task/$pid/children") // '';
     my @stats = map { glob "/proc/$_/task/*/stat" } $pid, split ' ', $children;
     for (my $end = time + PATIENCE; time < $end; sleep POLL) {
-        return unless grep { (slurp($_) // '') !~ /^\d+ \(.*\) [Tt]\b/s && -e } @stats;
+        return unless grep { (slurp($_) // '') !~ /^\d+ \(.*\) [TtZX]\b/s && -e } @stats;
     }
     die "process $pid cannot be frozen\n";
 }
