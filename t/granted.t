@@ -363,12 +363,12 @@ location = /after { session_set last $uri; proxy_pass http://127.0.0.1:$TEST_NGI
 --- rig: none
 --- http_config eval: $::in_redis
 --- config
-location = /p { ssi on; session_control on; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
+location = /p { ssi on; ssi_types *; session_control on; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
 location = /i { session_control on; proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT; }
 --- cookie_jar
 --- request eval
 my $include = '/i?' . ::wanted_lines('X-Session-Data: {"b":1}');
-[::ask('/p?text=' . ::hexed(qq(A<!--#include virtual="$include" -->Z)), 'X-Session-Data: {"a":1}', 'Content-Type: text/html'), "GET /show"]
+[::ask('/p?text=' . ::hexed(qq(A<!--#include virtual="$include" -->Z)), 'X-Session-Data: {"a":1}'), "GET /show"]
 --- response_body_like eval
 [qr/\AA.*Z\z/s, undef]
 --- shown eval
