@@ -24,8 +24,6 @@ use ngx::ffi::{
     NGX_HTTP_LOC_CONF, NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF, ngx_command_t, ngx_conf_t,
 };
 
-use session::CookieName;
-
 use crate::module;
 pub use access::{Action, Create, Lookup, OnError, Require};
 pub use backend::{Backend, Store, Work};
@@ -100,24 +98,6 @@ impl Directives {
         let cookie = self.cookie.resolve()?;
         self.keys.be_for_name(cookie.name.as_str());
         Ok(())
-    }
-
-    /// A cookie's name that both use.
-    fn common_cookie(&self, other: &Directives) -> Result<Option<String>, ConfError> {
-        let (mine, theirs) = (self.cookie_names()?, other.cookie_names()?);
-        let common = mine.iter().find(|name| {
-            theirs
-                .iter()
-                .any(|their| settings::same_cookie(name, their))
-        });
-        Ok(common.map(|name| name.as_str().to_owned()))
-    }
-
-    /// The names of the session's cookie and of its remember cookie.
-    fn cookie_names(&self) -> Result<[CookieName; 2], ConfError> {
-        let cookie = self.cookie.resolve()?;
-        let remember = settings::remember_name(self, &cookie)?;
-        Ok([cookie.name, remember])
     }
 
     /// Which lists have lines.

@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
-    NGX_OK, ngx_add_path, ngx_command_t, ngx_conf_parse, ngx_conf_t, ngx_int_t, ngx_path_t,
-    ngx_pcalloc, ngx_str_t,
+    NGX_OK, ngx_add_path, ngx_command_t, ngx_conf_t, ngx_int_t, ngx_path_t, ngx_pcalloc, ngx_str_t,
 };
 use storage::config::Secret;
 use storage::dshm::{Dshm, DshmConfig};
@@ -25,7 +24,7 @@ use storage::{Common, ConfigError, Server, Storage, Tls};
 use zeroize::Zeroizing;
 
 use super::Directives;
-use super::command::{Arguments, ConfError, conf_log, fixed_name, once, utf8};
+use super::command::{Arguments, ConfError, conf_log, fixed_name, once, read_block, utf8};
 use crate::event::Loop;
 use crate::guard::guard_conf;
 use crate::shm::{ShmConfig, Zone};
@@ -607,7 +606,7 @@ pub fn backend(_level: &mut Directives, args: &Arguments) -> Result<(), ConfErro
     }
     let mut lines = Lines::new(Kind::parse(args.all()[1].as_bytes())?);
     // SAFETY: as above; `lines` outlives the parsing of the block.
-    unsafe { read_block(cf, &mut lines) }?;
+    unsafe { read_block(cf, on_line, core::ptr::from_mut(&mut lines).cast()) }?;
     let mut files = None;
     let store = match lines.kind {
         Kind::Shm => {
@@ -661,27 +660,6 @@ unsafe fn add_path(cf: *mut ngx_conf_t, lines: &Lines) -> Result<(), ConfError> 
         match ngx_add_path(cf, &mut path) {
             rc if rc == NGX_OK as ngx_int_t => Ok(()),
             _ => Err(ConfError::Logged),
-        }
-    }
-}
-
-/// Lets nginx read the block's lines and hands each to `lines`.
-///
-/// # Safety
-///
-/// `cf` is the context of the directive whose block begins here.
-unsafe fn read_block(cf: *mut ngx_conf_t, lines: &mut Lines) -> Result<(), ConfError> {
-    // SAFETY: the context is copied and put back, as nginx's own block directives do.
-    unsafe {
-        let saved = *cf;
-        (*cf).handler = Some(on_line);
-        (*cf).handler_conf = core::ptr::from_mut(lines).cast();
-        let result = ngx_conf_parse(cf, core::ptr::null_mut());
-        *cf = saved;
-        if result == NGX_CONF_OK {
-            Ok(())
-        } else {
-            Err(ConfError::Logged)
         }
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
-    NGX_CONF_1MORE, NGX_CONF_BLOCK, NGX_CONF_TAKE1, NGX_CONF_TAKE2, NGX_CONF_TAKE3, ngx_conf_t,
-    ngx_palloc, ngx_parse_size, ngx_parse_time, ngx_str_t,
+    NGX_CONF_1MORE, NGX_CONF_BLOCK, NGX_CONF_TAKE1, NGX_CONF_TAKE2, NGX_CONF_TAKE3, ngx_command_t,
+    ngx_conf_parse, ngx_conf_t, ngx_palloc, ngx_parse_size, ngx_parse_time, ngx_str_t,
 };
 use thiserror::Error;
 
@@ -409,6 +409,33 @@ pub unsafe fn run(cf: *mut ngx_conf_t, conf: *mut c_void, reader: &Reader) -> *m
             // SAFETY: by contract.
             unsafe { conf_log(cf, &text) };
             NGX_CONF_ERROR
+        }
+    }
+}
+
+/// What nginx calls for each line of a block.
+type OnLine = unsafe extern "C" fn(*mut ngx_conf_t, *mut ngx_command_t, *mut c_void) -> *mut c_char;
+
+/// Lets nginx read the lines of a block and hands each to `on_line`, with `conf`.
+///
+/// # Safety
+///
+/// `cf` is the context of the directive whose block begins here; `conf` is what `on_line` takes.
+pub unsafe fn read_block(
+    cf: *mut ngx_conf_t,
+    on_line: OnLine,
+    conf: *mut c_void,
+) -> Result<(), ConfError> {
+    // SAFETY: the context is copied and put back, as nginx's own block directives do.
+    unsafe {
+        let saved = *cf;
+        (*cf).handler = Some(on_line);
+        (*cf).handler_conf = conf.cast();
+        let result = ngx_conf_parse(cf, core::ptr::null_mut());
+        *cf = saved;
+        match result == NGX_CONF_OK {
+            true => Ok(()),
+            false => Err(ConfError::Logged),
         }
     }
 }

@@ -5,17 +5,16 @@
 //! its block, and then, keys and limits only, from the http level.
 
 use core::ffi::{c_char, c_void};
+use core::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
-use ngx::ffi::{
-    NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE2, ngx_command_t, ngx_conf_parse, ngx_conf_t,
-};
+use ngx::core::NGX_CONF_ERROR;
+use ngx::ffi::{NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE2, ngx_command_t, ngx_conf_t};
+use session::{CookieName, Policy};
 
-use session::Policy;
-
-use super::command::{Arguments, ConfError, Position, conf_log, utf8};
+use super::command::{Arguments, ConfError, Position, conf_log, read_block, utf8};
+use super::settings::common_cookie;
 use super::{Backend, COMMANDS, Directives, Lists, LocationConf, Settings, main_conf};
 use crate::guard::guard_conf;
 use crate::http::headers_in::HeaderName;
@@ -163,17 +162,14 @@ impl Profiles {
     }
 
     /// The unnamed session of a location has cookies of its own, too.
-    pub fn check_unnamed(&self, unnamed: &Directives) -> Result<(), ConfError> {
+    pub fn check_unnamed(&self, unnamed: &Policy) -> Result<(), ConfError> {
         for profile in &self.0 {
-            let Some(block) = &profile.written else {
-                continue;
-            };
-            if let Some(name) = block.common_cookie(unnamed)? {
-                return Err(block.cookie.contradiction(&format!(
+            profile.check_cookie(unnamed, |name| {
+                format!(
                     "the profile \"{}\" and the unnamed session share the cookie \"{name}\": give the profile another \"cookie_name\"",
                     profile.name
-                )));
-            }
+                )
+            })?;
         }
         Ok(())
     }
@@ -182,18 +178,35 @@ impl Profiles {
     fn check_cookies(&self) -> Result<(), ConfError> {
         for (i, profile) in self.0.iter().enumerate() {
             for other in &self.0[..i] {
-                let (Some(mine), Some(theirs)) = (&profile.written, &other.written) else {
+                let Some(theirs) = &other.settings else {
                     continue;
                 };
-                if let Some(name) = mine.common_cookie(theirs)? {
-                    return Err(mine.cookie.contradiction(&format!(
+                profile.check_cookie(&theirs.policy, |name| {
+                    format!(
                         "the profiles \"{}\" and \"{}\" share the cookie \"{name}\": give each a \"cookie_name\"",
                         other.name, profile.name
-                    )));
-                }
+                    )
+                })?;
             }
         }
         Ok(())
+    }
+}
+
+impl Profile {
+    /// Refuses a cookie that another session has too; `says` makes the message of its name.
+    fn check_cookie(
+        &self,
+        other: &Policy,
+        says: impl Fn(&CookieName) -> String,
+    ) -> Result<(), ConfError> {
+        let (Some(block), Some(own)) = (&self.written, &self.settings) else {
+            return Ok(());
+        };
+        match common_cookie(&own.policy, other) {
+            Some(name) => Err(block.cookie.contradiction(&says(name))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -290,7 +303,7 @@ pub fn is_of_a_session(directive: &[u8]) -> bool {
 }
 
 /// The directives that have no place in a profile's block: they belong to a location or to the whole configuration.
-const NOT_IN_A_BLOCK: [&str; 10] = [
+const NOT_IN_A_BLOCK: [&str; 9] = [
     "session",
     "session_create",
     "session_bypass",
@@ -300,7 +313,6 @@ const NOT_IN_A_BLOCK: [&str; 10] = [
     "session_var",
     "session_backend",
     "session_profile",
-    "session_api",
 ];
 
 /// `session_profile NAME { … }`.
@@ -328,7 +340,7 @@ pub fn profile(_level: &mut Directives, args: &Arguments) -> Result<(), ConfErro
         ..LocationConf::default()
     };
     // SAFETY: as above; `block` outlives the parsing of its lines.
-    unsafe { parse_block(cf, &mut block) }?;
+    unsafe { read_block(cf, on_line, ptr::from_mut(&mut block).cast()) }?;
     // SAFETY: as above; reading the block may have added profiles, so the list is fetched anew.
     let declared = unsafe { main_conf(cf).profiles.declare(id, block.written.unnamed) };
     declared?;
@@ -358,33 +370,12 @@ pub fn profile_name(text: &'static [u8]) -> Result<&'static str, ConfError> {
     Ok(name)
 }
 
-/// Reads the lines between the braces into `block`.
-///
-/// # Safety
-///
-/// `cf` is the live context of the directive that opens the block.
-unsafe fn parse_block(cf: *mut ngx_conf_t, block: &mut LocationConf) -> Result<(), ConfError> {
-    // SAFETY: by contract; the context is given back as it was.
-    unsafe {
-        let saved = ((*cf).handler, (*cf).handler_conf);
-        (*cf).handler = Some(on_line);
-        (*cf).handler_conf = core::ptr::from_mut(block).cast();
-        let answer = ngx_conf_parse(cf, core::ptr::null_mut());
-        ((*cf).handler, (*cf).handler_conf) = saved;
-        if answer == NGX_CONF_OK {
-            Ok(())
-        } else {
-            Err(ConfError::Logged)
-        }
-    }
-}
-
 unsafe extern "C" fn on_line(
     cf: *mut ngx_conf_t,
     _command: *mut ngx_command_t,
     block: *mut c_void,
 ) -> *mut c_char {
-    // SAFETY: nginx calls this for a line of the block, with what `parse_block` put into the context.
+    // SAFETY: nginx calls this for a line of the block, with what `read_block` was given.
     guard_conf(|| unsafe { line(cf, block) })
 }
 
@@ -397,7 +388,7 @@ unsafe fn line(cf: *mut ngx_conf_t, block: *mut c_void) -> *mut c_char {
     let written = String::from_utf8_lossy(words[0].as_bytes());
     let name = format!("session_{written}");
     // SAFETY: the table is only written by nginx's loader, before configurations are read.
-    let commands = unsafe { &*core::ptr::addr_of!(COMMANDS) };
+    let commands = unsafe { &*ptr::addr_of!(COMMANDS) };
     let command = commands
         .iter()
         .find(|command| command.name.as_bytes() == name.as_bytes())
@@ -413,7 +404,7 @@ unsafe fn line(cf: *mut ngx_conf_t, block: *mut c_void) -> *mut c_char {
         Some(command) => {
             return match command.set {
                 // SAFETY: a command of our own table, called as nginx calls it.
-                Some(set) => unsafe { set(cf, core::ptr::from_ref(command).cast_mut(), block) },
+                Some(set) => unsafe { set(cf, ptr::from_ref(command).cast_mut(), block) },
                 None => NGX_CONF_ERROR,
             };
         }

@@ -63,7 +63,7 @@ impl LocationSettings {
             sessions.push(settings);
         }
         if sessions[0].action.is_on() {
-            main.profiles.check_unnamed(&level.unnamed)?;
+            main.profiles.check_unnamed(&sessions[0].policy)?;
         }
         Ok(LocationSettings {
             owned: sessions
@@ -338,8 +338,16 @@ fn policy(
     })
 }
 
+/// A cookie's name that both use.
+pub fn common_cookie<'p>(mine: &'p Policy, theirs: &Policy) -> Option<&'p CookieName> {
+    let theirs = [&theirs.cookie_name, &theirs.remember_cookie_name];
+    [&mine.cookie_name, &mine.remember_cookie_name]
+        .into_iter()
+        .find(|name| theirs.iter().any(|their| same_cookie(name, their)))
+}
+
 /// The name of the remember cookie, which has the session cookie's prefix.
-pub fn remember_name(
+fn remember_name(
     written: &Directives,
     cookie: &cookie::CookieSettings,
 ) -> Result<CookieName, ConfError> {
@@ -349,7 +357,7 @@ pub fn remember_name(
 }
 
 /// Whether two names are the same, or one is that of a chunk of the other (`name2` to `name9`).
-pub fn same_cookie(a: &CookieName, b: &CookieName) -> bool {
+fn same_cookie(a: &CookieName, b: &CookieName) -> bool {
     let part = |whole: &CookieName, part: &CookieName| {
         chunk_names(whole.as_str()).any(|chunk| chunk == part.as_str())
     };

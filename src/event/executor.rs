@@ -5,9 +5,7 @@
 //! it: the waker may hold what the task needs.
 
 use core::cell::{Cell, RefCell};
-use core::ffi::c_void;
 use core::future::Future;
-use core::ptr;
 use std::collections::VecDeque;
 
 use async_task::Runnable;
@@ -15,7 +13,7 @@ pub use async_task::Task;
 use ngx::ffi::{ngx_delete_posted_event, ngx_event_t, ngx_post_event, ngx_posted_events};
 
 use super::offload;
-use super::timer::NO_DESCRIPTOR;
+use super::timer::new_event;
 use crate::guard::guard_unit;
 
 thread_local! {
@@ -63,19 +61,10 @@ pub fn at_end_of_turn(f: fn()) {
 
 fn post_drain() {
     DRAIN.with_borrow_mut(|event| {
-        let event = event.get_or_insert_with(drain_event);
+        let event = event.get_or_insert_with(|| Box::new(new_event(on_posted)));
         // SAFETY: the event lives as long as the thread; posting it twice is harmless.
         unsafe { ngx_post_event(&mut **event, &raw mut ngx_posted_events) };
     });
-}
-
-fn drain_event() -> Box<ngx_event_t> {
-    // SAFETY: all-zero is a valid event.
-    let mut event: Box<ngx_event_t> = Box::new(unsafe { core::mem::zeroed() });
-    event.handler = Some(on_posted);
-    event.log = ngx::log::ngx_cycle_log().as_ptr();
-    event.data = ptr::from_ref(&NO_DESCRIPTOR).cast_mut().cast::<c_void>();
-    event
 }
 
 unsafe extern "C" fn on_posted(_event: *mut ngx_event_t) {

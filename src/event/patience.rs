@@ -15,7 +15,7 @@ use ngx::ffi::{
     ngx_add_timer, ngx_current_msec, ngx_del_timer, ngx_event_t, ngx_msec_int_t, ngx_msec_t,
 };
 
-use super::timer::NO_DESCRIPTOR;
+use super::timer::new_event;
 use crate::guard::guard_unit;
 
 /// No wait of the module is longer.
@@ -116,7 +116,9 @@ impl Waits {
     }
 
     fn set_timer(&mut self, time: ngx_msec_t) {
-        let timer = self.timer.get_or_insert_with(new_timer);
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::new(new_event(on_timer)));
         // SAFETY: the event lives as long as the thread, and is in the timer tree only while it is set.
         unsafe { ngx_add_timer(&mut **timer, time) };
     }
@@ -141,15 +143,6 @@ impl Waits {
         }
         elapsed
     }
-}
-
-fn new_timer() -> Box<ngx_event_t> {
-    // SAFETY: all-zero is a valid event.
-    let mut timer: Box<ngx_event_t> = Box::new(unsafe { core::mem::zeroed() });
-    timer.handler = Some(on_timer);
-    timer.log = ngx::log::ngx_cycle_log().as_ptr();
-    timer.data = core::ptr::from_ref(&NO_DESCRIPTOR).cast_mut().cast();
-    timer
 }
 
 unsafe extern "C" fn on_timer(_: *mut ngx_event_t) {

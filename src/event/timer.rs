@@ -10,7 +10,17 @@ use ngx::ffi::{ngx_add_timer, ngx_del_timer, ngx_event_t, ngx_msec_t};
 use crate::guard::guard_unit;
 
 /// nginx's debug log reads a descriptor at this place in an event's data; all ones is "none".
-pub static NO_DESCRIPTOR: [usize; 4] = [usize::MAX; 4];
+static NO_DESCRIPTOR: [usize; 4] = [usize::MAX; 4];
+
+/// An event without a connection.
+pub fn new_event(handler: unsafe extern "C" fn(*mut ngx_event_t)) -> ngx_event_t {
+    // SAFETY: all-zero is a valid event.
+    let mut event: ngx_event_t = unsafe { core::mem::zeroed() };
+    event.handler = Some(handler);
+    event.log = ngx::log::ngx_cycle_log().as_ptr();
+    event.data = core::ptr::from_ref(&NO_DESCRIPTOR).cast_mut().cast();
+    event
+}
 
 /// Awaits the next turn of the event loop.
 pub async fn next_turn() {
@@ -42,13 +52,10 @@ impl Timer {
     fn add(limit: Duration, cancelable: bool) -> Timer {
         let mut state = Box::new(State {
             no_descriptor: NO_DESCRIPTOR,
-            // SAFETY: all-zero is a valid event.
-            event: unsafe { core::mem::zeroed() },
+            event: new_event(on_timer),
             waker: None,
             fired: false,
         });
-        state.event.handler = Some(on_timer);
-        state.event.log = ngx::log::ngx_cycle_log().as_ptr();
         state.event.data = (&raw mut *state).cast();
         state.event.set_cancelable(cancelable.into());
         // Rather late than early: who waits for a deadline takes it for over.

@@ -101,7 +101,7 @@ pub fn logout(slot: &mut Slot) -> Due {
 
 /// Makes the changes in memory.
 fn change(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    if !settings.action.stores() || !context.works(request, settings.profile) {
+    if !context.may_store(request, settings) {
         return;
     }
     let rules = &settings.on_request;

@@ -93,9 +93,7 @@ impl DueHeader {
             value: token,
         }
     }
-}
 
-impl DueHeader {
     /// Whether it is a session token, be it as the cookie of that name.
     fn is_token(&self, cookie: &str) -> bool {
         self.cookie.as_deref().is_none_or(|name| name == cookie)
@@ -207,6 +205,13 @@ impl Slot {
         self.jar = None;
     }
 
+    /// The storage failed: nothing is known of the session, and nothing is sent that may name what is not there.
+    pub fn lose(&mut self) {
+        self.found = SessionStatus::Error;
+        self.set_session(None);
+        self.due.clear();
+    }
+
     /// Takes note of a refused session token, which was in the place that is the carrier until now.
     pub fn refuse(&mut self, refusal: &Refusal, carrier: &'static Lookup) {
         self.found = SessionStatus::Refused(refusal.status());
@@ -310,6 +315,11 @@ impl Context {
         self.slots.iter().find(|slot| slot.profile == profile)
     }
 
+    /// What the request has of a session.
+    pub fn session(&self, profile: ProfileId) -> Option<&Session> {
+        self.slot(profile)?.session.as_ref()
+    }
+
     /// A session of the request; from now on it is one.
     #[inline]
     pub fn slot_mut(&mut self, profile: ProfileId) -> &mut Slot {
@@ -373,6 +383,11 @@ impl Context {
     /// Whether the request goes by without session work.
     pub fn is_bypassed(&self, request: Request<'_>, profile: ProfileId) -> bool {
         self.status(request, profile) == SessionStatus::Bypassed
+    }
+
+    /// Whether the location may store something in the session.
+    pub fn may_store(&self, request: Request<'_>, settings: &Settings) -> bool {
+        settings.action.stores() && self.works(request, settings.profile)
     }
 
     /// Whether the location may work with the session.

@@ -1,7 +1,5 @@
 //! Control headers: the upstream drives the session by its response.
 
-use std::borrow::Cow;
-
 use ngx::ffi::ngx_table_elt_t;
 use session::{MergePatch, PatchError};
 use thiserror::Error;
@@ -223,19 +221,16 @@ impl Action {
             b"touch" => Action::Touch,
             b"logout" => Action::Logout,
             b"destroy" => Action::Destroy,
-            _ => return Err(OrderError::UnknownAction(shown(value).into_owned())),
+            _ => return Err(OrderError::UnknownAction(shown(value))),
         })
     }
 }
 
 /// An unknown word in the log: not all of it, and nothing that would break the line.
-fn shown(value: &[u8]) -> Cow<'_, str> {
+fn shown(value: &[u8]) -> String {
     const MOST: usize = 32;
     let value = &value[..value.len().min(MOST)];
-    String::from_utf8_lossy(value)
-        .escape_debug()
-        .to_string()
-        .into()
+    String::from_utf8_lossy(value).escape_debug().to_string()
 }
 
 fn text(value: &[u8]) -> Result<&str, OrderError> {

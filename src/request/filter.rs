@@ -74,7 +74,7 @@ fn strip_trailers(request: Request<'_>, body: *const ngx_chain_t) {
     if links.into_iter().any(is_last) {
         headers_out::remove_trailers(request, |name| {
             control::is_control(location, name)
-                || (keeps_cookies && name.eq_ignore_ascii_case(b"Set-Cookie"))
+                || (keeps_cookies && name.eq_ignore_ascii_case(SET_COOKIE))
         });
     }
 }

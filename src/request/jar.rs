@@ -5,7 +5,7 @@ use session::{Jar, Origin, set_cookie_name};
 use smallvec::SmallVec;
 
 use super::content::session_to_fill;
-use super::context::{Context, Slot};
+use super::context::{Context, SET_COOKIE, Slot};
 use crate::conf::{JarSettings, LocationSettings, Settings};
 use crate::http::{Request, Upstream, headers_out};
 
@@ -37,7 +37,7 @@ pub fn take<'r>(request: Request<'r>, context: &Context, location: &LocationSett
     }
     let is_fresh = request.raw().cached() == 0;
     let owned = |name: &[u8]| location.sessions.iter().any(|s| s.owns_cookie(name));
-    headers_out::remove(request, b"Set-Cookie", |line| {
+    headers_out::remove(request, SET_COOKIE, |line| {
         let name = set_cookie_name(line).unwrap_or_default();
         if owned(name) {
             return true;
@@ -112,11 +112,14 @@ pub fn restore(request: Request<'_>, context: &mut Context, settings: &Settings)
         return Restored::default();
     }
     let slot = context.slot_mut(settings.profile);
-    if slot.session.is_none() || open(request, slot, jar_settings).is_empty() {
+    if slot.session.is_none() {
+        return Restored::default();
+    }
+    let jar = open(request, slot, jar_settings);
+    if jar.is_empty() {
         return Restored::default();
     }
     let origin = OriginTexts::of(request, jar_settings);
-    let jar = open(request, slot, jar_settings);
     let sent = jar.cookies_for(&origin.get(), request.now());
     Restored {
         names: sent.names().map(str::to_owned).collect(),

@@ -8,7 +8,7 @@ use super::context::{Context, SessionStatus, Stage};
 use super::control::{self, AllOrders, Orders};
 use super::jar;
 use super::{save, settings};
-use crate::conf::{Action, LocationSettings, Settings};
+use crate::conf::{LocationSettings, Settings};
 use crate::http::{Request, Upstream, headers_out};
 
 /// What is to be done for a session once it is changed.
@@ -118,7 +118,7 @@ fn change(
     settings: &'static Settings,
     brought: &Brought<'_>,
 ) -> Due {
-    if !settings.action.stores() || !context.works(request, settings.profile) {
+    if !context.may_store(request, settings) {
         return Due::Nothing;
     }
     if brought.is_empty() && settings.on_response.is_empty() {
@@ -184,9 +184,8 @@ fn led_here<'r>(
 
 /// Whether the save of a new session waits for the response.
 fn is_put_off(context: &Context, settings: &Settings) -> bool {
-    let slot = context.slot(settings.profile);
-    slot.and_then(|slot| slot.session.as_ref())
-        .is_some_and(|session| session.reserved().is_some())
+    let session = context.session(settings.profile);
+    session.is_some_and(|session| session.reserved().is_some())
 }
 
 /// Whether the next location saves the session in the same manner.
@@ -199,7 +198,7 @@ pub fn is_saved_in(left: &Settings, next: &LocationSettings) -> bool {
 pub fn subrequest(request: Request<'_>) {
     let location = settings(request);
     let orders = match control::answer(request, location) {
-        Some(upstream) if request.raw().background() == 0 && !location.control.is_empty() => {
+        Some(upstream) if request.raw().background() == 0 => {
             control::read(request, location, upstream.headers(request))
         }
         _ => AllOrders::new(),
@@ -224,16 +223,11 @@ pub fn subrequest(request: Request<'_>) {
         return;
     }
     for settings in location.active() {
-        if may_change(request, context, settings) {
+        if context.may_store(request, settings) {
             if let Some(orders) = brought.orders_of(settings) {
                 orders.obey(request, context, settings);
             }
             jar::fill(request, context, settings, &brought.cookies);
         }
     }
-}
-
-fn may_change(request: Request<'_>, context: &Context, settings: &Settings) -> bool {
-    matches!(settings.action, Action::Open | Action::Start)
-        && context.works(request, settings.profile)
 }

@@ -15,7 +15,7 @@ use session::{
 use super::context::{Context, DueHeader, SessionStatus, Slot};
 use super::lookup::{self, with_binding};
 use super::response::Due;
-use super::siblings::{self, CaughtUp, Fate};
+use super::siblings::{self, CaughtUp, Fate, Saving};
 use super::store;
 use super::wait::{self, Waiter};
 use super::{random_bytes, renewals};
@@ -101,9 +101,7 @@ fn drop_changes(request: Request<'_>, context: &Context, settings: &'static Sett
 
 /// Saves what has changed, be it the info alone.
 fn changes(request: Request<'_>, context: &Context, settings: &'static Settings) {
-    let session = context
-        .slot(settings.profile)
-        .and_then(|slot| slot.session.as_ref());
+    let session = context.session(settings.profile);
     let Some(session) = session.filter(|_| is_changed(context, settings)) else {
         return;
     };
@@ -183,10 +181,10 @@ fn token_header(
 
 /// Saves what an earlier phase left dirty, and nothing else.
 pub fn unsaved(request: Request<'_>, context: &Context, settings: &'static Settings) {
-    let session = context
-        .slot(settings.profile)
-        .and_then(|slot| slot.session.as_ref());
-    if session.is_some_and(Session::is_dirty) {
+    if context
+        .session(settings.profile)
+        .is_some_and(Session::is_dirty)
+    {
         wait::run(request, |waiter| save(waiter, settings));
     }
 }
@@ -230,14 +228,20 @@ fn touch(request: Request<'_>, context: &mut Context, settings: &Settings) {
 
 /// Saves the session, going on from what other requests of the client have saved since this one began.
 async fn save(waiter: Waiter, settings: &'static Settings) {
+    if let Some(_saving) = turn_to_save(waiter, settings).await {
+        store(waiter, settings).await;
+    }
+}
+
+/// Waits for its turn and goes on from what was saved meanwhile. `None`: nothing is left to save; else what it gives is
+/// kept until the save is done.
+async fn turn_to_save(waiter: Waiter, settings: &'static Settings) -> Option<Option<Saving>> {
     match siblings::catch_up(waiter, settings).await {
-        CaughtUp::Save(saving) => {
-            store(waiter, settings).await;
-            drop(saving);
-        }
+        CaughtUp::Save(saving) => return Some(saving),
         CaughtUp::End => Box::pin(end(waiter, settings)).await,
         CaughtUp::Nothing => {}
     }
+    None
 }
 
 /// Makes the tokens, writes their records, and then lets the session be theirs and their cookies be due.
@@ -369,8 +373,5 @@ fn fail(waiter: Waiter, settings: &Settings, backend: &Backend, error: &storage:
         "the session is not saved in \"{}\": {error}",
         backend.name
     );
-    let slot = waiter.slot(settings);
-    slot.found = SessionStatus::Error;
-    slot.set_session(None);
-    slot.due.clear();
+    waiter.slot(settings).lose();
 }

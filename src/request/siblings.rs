@@ -15,7 +15,6 @@ use std::rc::Rc;
 
 use session::{Place, Rebased, SessionId};
 
-use super::context::SessionStatus;
 use super::lookup::{self, Trouble};
 use super::recent::Recent;
 use super::wait::Waiter;
@@ -197,10 +196,7 @@ async fn go_on_from(waiter: Waiter, settings: &'static Settings, token: &str) ->
         Ok(fresh) => fresh,
         Err(Trouble::Refused(_)) => return Some(give_up(waiter, settings, "it is over")),
         Err(Trouble::Unknown) => {
-            let slot = waiter.slot(settings);
-            slot.found = SessionStatus::Error;
-            slot.set_session(None);
-            slot.due.clear();
+            waiter.slot(settings).lose();
             return Some(CaughtUp::Nothing);
         }
     };
@@ -238,9 +234,7 @@ impl Saving {
     pub fn id(&self) -> &SessionId {
         &self.0
     }
-}
 
-impl Saving {
     /// Begins when no other is under way.
     async fn begin(id: SessionId) -> Saving {
         poll_fn(|context| {

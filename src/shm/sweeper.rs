@@ -17,7 +17,7 @@ use storage::shm::state_file::remove_leftovers;
 
 use super::state;
 use super::zone::{Shared, Zone, zones};
-use crate::event::{Task, offload, spawn};
+use crate::event::{Task, new_event, offload, spawn};
 use crate::guard::{guard, guard_unit};
 
 /// Milliseconds between two looks at the zones.
@@ -38,15 +38,8 @@ thread_local! {
 }
 
 struct Sweeper {
-    event: Box<Event>,
+    event: Box<ngx_event_t>,
     files: HashMap<PathBuf, Rc<RefCell<StateFile>>>,
-}
-
-#[repr(C)]
-struct Event {
-    /// nginx's debug log reads a descriptor at this place in an event's data; all ones is "none".
-    no_descriptor: [usize; 4],
-    event: ngx_event_t,
 }
 
 /// What this worker knows of a state file.
@@ -79,18 +72,11 @@ pub fn start_sweeper() {
         .filter_map(|zone| zone.declared().state.as_deref());
     // The worker before this one may have died over a save.
     files.for_each(remove_leftovers);
-    let mut event = Box::new(Event {
-        no_descriptor: [usize::MAX; 4],
-        // SAFETY: all-zero is a valid event.
-        event: unsafe { core::mem::zeroed() },
-    });
-    event.event.handler = Some(on_timer);
-    event.event.log = ngx::log::ngx_cycle_log().as_ptr();
-    event.event.data = (&raw mut *event).cast();
+    let mut event = Box::new(new_event(on_timer));
     // A worker that quits does not stay for this.
-    event.event.set_cancelable(1);
+    event.set_cancelable(1);
     // SAFETY: the event stays in its box until `stop_sweeper` has taken the timer back.
-    unsafe { ngx_add_timer(&mut event.event, PAUSE) };
+    unsafe { ngx_add_timer(&mut *event, PAUSE) };
     let files = HashMap::new();
     SWEEPER.set(Some(Sweeper { event, files }));
 }
@@ -106,9 +92,9 @@ pub fn stop_sweeper() {
         let task = file.borrow_mut().saving.take();
         drop(task);
     }
-    if sweeper.event.event.timer_set() != 0 {
+    if sweeper.event.timer_set() != 0 {
         // SAFETY: the event is in the timer tree.
-        unsafe { ngx_del_timer(&mut sweeper.event.event) };
+        unsafe { ngx_del_timer(&mut *sweeper.event) };
     }
 }
 

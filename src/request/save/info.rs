@@ -2,21 +2,15 @@
 
 use session::Record;
 
-use super::{end, fail};
+use super::{fail, turn_to_save};
 use crate::conf::{Backend, Settings, Work};
-use crate::request::siblings::{self, CaughtUp};
 use crate::request::store::{self, RecordName};
 use crate::request::wait::Waiter;
 
 /// Only the info has changed: the record is written again, under its id.
 pub async fn save_info(waiter: Waiter, settings: &'static Settings) {
-    match siblings::catch_up(waiter, settings).await {
-        CaughtUp::Save(saving) => {
-            store_info(waiter, settings).await;
-            drop(saving);
-        }
-        CaughtUp::End => Box::pin(end(waiter, settings)).await,
-        CaughtUp::Nothing => {}
+    if let Some(_saving) = turn_to_save(waiter, settings).await {
+        store_info(waiter, settings).await;
     }
 }
 
