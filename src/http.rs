@@ -10,6 +10,6 @@ mod request;
 mod upstream;
 mod value;
 
-pub use request::{Location, Request};
+pub use request::{Location, Request, now};
 pub use upstream::Upstream;
 pub use value::Value;

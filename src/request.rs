@@ -14,6 +14,7 @@ mod content;
 mod context;
 mod control;
 mod filter;
+mod forgetting;
 mod hold;
 mod jar;
 mod lookup;

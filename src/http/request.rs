@@ -67,7 +67,7 @@ impl<'r> Request<'r> {
 
     /// Seconds since the epoch, as of this turn of the event loop.
     pub fn now(self) -> u64 {
-        u64::try_from(ngx_time()).unwrap_or(0)
+        now()
     }
 
     /// Whether the client speaks TLS to us.
@@ -207,4 +207,9 @@ pub unsafe fn bytes<'a>(text: ngx_str_t) -> &'a [u8] {
     }
     // SAFETY: by contract.
     unsafe { core::slice::from_raw_parts(text.data, text.len) }
+}
+
+/// Seconds since the epoch, as of this turn of the event loop.
+pub fn now() -> u64 {
+    u64::try_from(ngx_time()).unwrap_or(0)
 }

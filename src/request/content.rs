@@ -218,5 +218,5 @@ pub fn session_to_fill<'c>(
     context
         .slot_mut(settings.profile)
         .session
-        .get_or_insert_with(|| Session::new(&audience(request, settings), None))
+        .get_or_insert_with(|| Box::new(Session::new(&audience(request, settings), None)))
 }

@@ -145,7 +145,8 @@ pub struct Slot {
     pub sight: Sight,
     /// Where the session was found, or where the next one goes.
     pub carrier: &'static Lookup,
-    pub session: Option<Session>,
+    // In a box: it is moved around more often than it is made.
+    pub session: Option<Box<Session>>,
     /// This request has ended the session. What the client still has is not to be found again.
     pub ended: bool,
     /// The jar of that session, once it has been read.
@@ -189,7 +190,7 @@ impl Slot {
 
     /// Something was ended, or is to be saved or sent, that the request does not tell.
     pub fn has_news(&self) -> bool {
-        self.ended || !self.due.is_empty() || self.session.as_ref().is_some_and(Session::is_dirty)
+        self.ended || !self.due.is_empty() || self.session.as_deref().is_some_and(Session::is_dirty)
     }
 
     /// Something is to be saved.
@@ -200,7 +201,7 @@ impl Slot {
     }
 
     /// From now on this is the session, or there is none.
-    pub fn set_session(&mut self, session: Option<Session>) {
+    pub fn set_session(&mut self, session: Option<Box<Session>>) {
         self.session = session;
         self.jar = None;
     }
@@ -317,7 +318,7 @@ impl Context {
 
     /// What the request has of a session.
     pub fn session(&self, profile: ProfileId) -> Option<&Session> {
-        self.slot(profile)?.session.as_ref()
+        self.slot(profile)?.session.as_deref()
     }
 
     /// A session of the request; from now on it is one.
@@ -338,7 +339,7 @@ impl Context {
     /// The session, if it is there for this request's audience and not over.
     pub fn open_session(&self, request: Request<'_>, profile: ProfileId) -> Option<&Session> {
         let slot = self.slot(profile)?;
-        slot.session.as_ref().filter(|session| {
+        slot.session.as_deref().filter(|session| {
             sight_of(request, slot) == Sight::Clear
                 && session.has_audience()
                 && match session.state() {

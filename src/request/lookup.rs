@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use session::{
-    Binding, CipherKey, CookieName, KeySource, Kind, Record, RecordError, Refusal, Session, State,
-    Stretch, Token, cookie_pairs, token::MAX_CANDIDATES,
+    Binding, CipherKey, CookieName, Kind, Record, RecordError, Refusal, Session, State, Stretch,
+    Token, cookie_pairs, token::MAX_CANDIDATES,
 };
 
 use super::context::{Context, SessionStatus, Stage};
+use super::forgetting::forget_later;
 use super::store::{self, RecordName};
 use super::wait::{self, Waiter};
 use crate::conf::{Backend, Lookup, Remember, Settings, Store, Work};
@@ -55,6 +56,7 @@ pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Set
         Ok(token) => token,
         Err(refusal) => return refused(request, context, settings, &refusal),
     };
+    forget_later();
     let backend = settings.backend.as_deref();
     if backend.is_some_and(|backend| !backend.store.is_at_hand()) {
         let token = Box::new(token);
@@ -71,7 +73,7 @@ fn open_at_once(
     request: Request<'_>,
     settings: &Settings,
     token: Token,
-) -> Result<Session, Refusal> {
+) -> Result<Box<Session>, Refusal> {
     let record = match settings.backend.as_deref() {
         Some(Backend {
             store: Store::Shm(zone),
@@ -82,10 +84,8 @@ fn open_at_once(
         }
         _ => None,
     };
-    let KeySource::Ready(key) = token.cipher_key(&settings.policy) else {
-        unreachable!("only keys of remember tokens are stretched");
-    };
-    open_token(request, settings, token, &key, record.as_ref())
+    // Only keys of remember tokens are stretched.
+    open_token(request, settings, token, None, record)
 }
 
 /// Opens a session whose record is elsewhere.
@@ -98,7 +98,7 @@ async fn find(waiter: Waiter, settings: &'static Settings, token: Box<Token>) {
 }
 
 /// Takes what was found. True: a remember cookie may bring the user back.
-fn take(waiter: Waiter, settings: &'static Settings, found: Result<Session, Trouble>) -> bool {
+fn take(waiter: Waiter, settings: &'static Settings, found: Result<Box<Session>, Trouble>) -> bool {
     let (request, context) = (waiter.request(), waiter.context());
     match found {
         Ok(session) => adopt(request, context, settings, session),
@@ -114,7 +114,7 @@ fn take(waiter: Waiter, settings: &'static Settings, found: Result<Session, Trou
 }
 
 /// The session as the client and the storage have it, without what this request changed.
-pub async fn reopen(waiter: Waiter, settings: &'static Settings) -> Option<Session> {
+pub async fn reopen(waiter: Waiter, settings: &'static Settings) -> Option<Box<Session>> {
     let token = verify(waiter.request(), waiter.context(), settings)
         .token
         .ok()?;
@@ -128,7 +128,7 @@ pub async fn load_text(
     waiter: Waiter,
     settings: &'static Settings,
     token: &str,
-) -> Result<Session, Trouble> {
+) -> Result<Box<Session>, Trouble> {
     let token = verify_own(waiter.request(), settings, token)?;
     load(waiter, settings, Kind::Session, Box::new(token)).await
 }
@@ -213,7 +213,7 @@ async fn load(
     settings: &'static Settings,
     kind: Kind,
     token: Box<Token>,
-) -> Result<Session, Trouble> {
+) -> Result<Box<Session>, Trouble> {
     let record = match settings.backend.as_deref() {
         None => None,
         Some(backend) => {
@@ -223,24 +223,19 @@ async fn load(
             read_record(settings, answer.map_err(|_| Trouble::Unknown)?)?
         }
     };
-    let key = match token.cipher_key(&settings.policy) {
-        KeySource::Ready(key) => key,
-        KeySource::Stretch(job) => Box::pin(stretch(job)).await.map_err(|why| {
+    let stretched = match token.stretch(&settings.policy) {
+        None => None,
+        Some(job) => Some(Box::pin(stretch(job)).await.map_err(|why| {
             request_log!(
                 ERR,
                 waiter.request(),
                 "the remember cookie could not be opened: {why}"
             );
             Trouble::Unknown
-        })?,
+        })?),
     };
-    Ok(open_token(
-        waiter.request(),
-        settings,
-        *token,
-        &key,
-        record.as_ref(),
-    )?)
+    let key = stretched.as_ref();
+    Ok(open_token(waiter.request(), settings, *token, key, record)?)
 }
 
 /// Makes a stretched key; elsewhere, where that takes its time.
@@ -274,14 +269,20 @@ fn open_token(
     request: Request<'_>,
     settings: &Settings,
     token: Token,
-    key: &CipherKey,
-    record: Option<&Record>,
-) -> Result<Session, Refusal> {
-    token.open(&settings.policy, key, record, &audience(request, settings))
+    stretched: Option<&CipherKey>,
+    record: Option<Record>,
+) -> Result<Box<Session>, Refusal> {
+    let audience = audience(request, settings);
+    token.open(&settings.policy, stretched, record, &audience)
 }
 
 /// Takes the session that the request brought.
-fn adopt(request: Request<'_>, context: &mut Context, settings: &Settings, mut session: Session) {
+fn adopt(
+    request: Request<'_>,
+    context: &mut Context,
+    settings: &Settings,
+    mut session: Box<Session>,
+) {
     let found = match (session.has_audience(), session.state()) {
         (false, _) => SessionStatus::NoAudience,
         (true, State::Remembered) => SessionStatus::Remembered,

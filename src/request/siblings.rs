@@ -204,7 +204,7 @@ async fn go_on_from(waiter: Waiter, settings: &'static Settings, token: &str) ->
     let slot = waiter.slot(settings);
     let jar = slot.jar.as_deref_mut();
     let logs_in = slot.logs_in;
-    match slot.session.as_mut()?.rebase(fresh, jar, now) {
+    match slot.session.as_mut()?.rebase(*fresh, jar, now) {
         Rebased::Merged if !slot.has_changes() => Some(CaughtUp::Nothing),
         Rebased::Merged => None,
         Rebased::Last => Some(CaughtUp::End),

@@ -50,7 +50,7 @@ impl Waiter {
 
     /// That session's content, if it has any. The lifetime must not cross an `await`.
     pub fn session<'r>(self, settings: &Settings) -> Option<&'r mut Session> {
-        self.slot(settings).session.as_mut()
+        self.slot(settings).session.as_deref_mut()
     }
 
     /// Its context. The lifetime must not cross an `await`.

@@ -70,7 +70,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use session::{
     Bind, Binding, CipherKey, CookieName, Ikm, KeyIndex, KeyRing, KeySource, Kind, Place, Policy,
-    Record, Refusal, Renew, Safety, SaveError, Sealed, Session, SessionId, State, Timeouts, Token,
+    Record, Refusal, Renew, Safety, SaveError, Sealed, Session, SessionId, State, Stretch,
+    Timeouts, Token,
 };
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -491,8 +492,9 @@ fn open(
     record: Option<&Record>,
     audience: &str,
 ) -> std::result::Result<Session, Refusal> {
-    let key = derive(token.cipher_key(p));
-    token.open(p, &key, record, audience)
+    let stretched = token.stretch(p).map(Stretch::run);
+    let session = token.open(p, stretched.as_ref(), record.cloned(), audience)?;
+    Ok(*session)
 }
 
 /// Opens what this program just sealed.

@@ -6,7 +6,8 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
 use crate::header::{Flags, Header, MACED_SIZE};
-use crate::keys::{KeyIndex, KeyRing, MacKey};
+use crate::keys::{KeyRing, MacKey};
+use crate::known::Signed;
 
 /// What the configuration binds tokens to (`session_bind`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,21 +68,30 @@ impl Binding<'_> {
         half
     }
 
-    /// The key that made the header's MAC, compared in constant time.
-    pub(crate) fn verify(&self, keys: &KeyRing, header: &Header) -> Option<(KeyIndex, MacKey)> {
-        let is_its = |key: &MacKey| {
-            let mac = self.fed(key, header);
-            mac.verify_truncated_left(&header.mac).is_ok()
-        };
-        if let Some(known) = keys.known(&header.id).filter(|(_, key)| is_its(key)) {
-            return Some(known);
-        }
-        let (k, key) = keys
-            .indices()
-            .map(|k| (k, keys.mac_key(k, &header.id)))
-            .find(|(_, key)| is_its(key))?;
-        keys.know(&header.id, k, &key);
-        Some((k, key))
+    /// The header with the key that made its MAC. The `known` one is tried before the others.
+    pub(crate) fn verify(
+        &self,
+        keys: &KeyRing,
+        header: Header,
+        known: Option<&Signed>,
+    ) -> Option<Signed> {
+        let known = known.map(|known| (known.key, known.mac_key.clone()));
+        let derived = keys.indices().map(|k| (k, keys.mac_key(k, &header.id)));
+        let (key, mac_key) = known
+            .into_iter()
+            .chain(derived)
+            .find(|(_, key)| self.signs(key, &header))?;
+        Some(Signed {
+            header,
+            key,
+            mac_key,
+        })
+    }
+
+    /// Whether the header's MAC is of that key, compared in constant time.
+    pub(crate) fn signs(&self, key: &MacKey, header: &Header) -> bool {
+        let mac = self.fed(key, header);
+        mac.verify_truncated_left(&header.mac).is_ok()
     }
 
     fn fed(&self, key: &MacKey, header: &Header) -> Hmac<Sha256> {

@@ -25,8 +25,8 @@ const MAX_DEPTH_READ: usize = 125;
 pub(crate) struct Entry {
     pub data: LazyMap,
     pub info: LazyMap,
-    pub audience: Option<String>,
-    pub subject: Option<String>,
+    pub audience: Option<Arc<str>>,
+    pub subject: Option<Arc<str>>,
     /// Data that is no object, as a foreign program may have left it for its own audience; kept as it is.
     pub foreign: Option<Text>,
     origin: Origin,
@@ -48,9 +48,22 @@ enum Origin {
 impl Entry {
     pub fn new(audience: &str, subject: Option<&str>) -> Self {
         Self {
-            audience: Some(audience.to_owned()),
-            subject: subject.map(str::to_owned),
+            audience: Some(audience.into()),
+            subject: subject.map(Arc::from),
             ..Self::default()
+        }
+    }
+
+    /// An entry that was read, for another session that came as the same text.
+    pub fn again(&self) -> Self {
+        Self {
+            data: self.data.again(),
+            info: self.info.again(),
+            audience: self.audience.clone(),
+            subject: self.subject.clone(),
+            foreign: self.foreign.clone(),
+            origin: self.origin,
+            before: Names::stored(),
         }
     }
 
@@ -189,12 +202,12 @@ impl<'a> Reader<'a> {
         Ok((scan, start..self.at))
     }
 
-    fn name(&mut self) -> Result<Option<String>, serde_json::Error> {
+    fn name(&mut self) -> Result<Option<Arc<str>>, serde_json::Error> {
         if let Some((name, end)) = self.plain(scan::string) {
             self.at = end;
-            return Ok(Some(name.to_owned()));
+            return Ok(Some(name.into()));
         }
-        Ok(self.value::<Name>()?.0)
+        Ok(self.value::<Name>()?.0.map(Arc::from))
     }
 
     fn plain<T>(&self, scan: fn(&'a [u8], usize) -> Option<T>) -> Option<T> {
@@ -273,7 +286,7 @@ impl Stored<'_> {
                 .chain(entry.subject.is_some().then_some(&entry.subject))
             {
                 json.extend_from_slice(b",");
-                serde_json::to_writer(&mut json, name)?;
+                serde_json::to_writer(&mut json, &name.as_deref())?;
             }
             json.extend_from_slice(b"]");
         }

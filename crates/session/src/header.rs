@@ -12,6 +12,8 @@ use crate::refusal::FormatError;
 pub const HEADER_SIZE: usize = 82;
 /// Characters of a header.
 pub const HEADER_TEXT_SIZE: usize = base64url::encoded_len(HEADER_SIZE);
+/// Characters of all up to the end of the cipher's tag, which a touch leaves as it is.
+pub(crate) const SEALED_TEXT_SIZE: usize = base64url::encoded_len(AAD_SIZE + 16);
 /// Bytes that the cipher authenticates: all up to the tag.
 pub const AAD_SIZE: usize = 47;
 /// Bytes that the MAC authenticates: all before it.
@@ -43,6 +45,8 @@ bitflags! {
         const BIND_USER_AGENT = 0x0400;
         /// Bound to further values. Unknown to the reference, which would refuse such a token's MAC.
         const BIND_EXTRA = 0x0800;
+        /// Bound to anything.
+        const BIND = 0x0f00;
         const _ = !0;
     }
 }

@@ -16,8 +16,6 @@ use zeroize::{Zeroizing, optimization_barrier};
 
 use crate::id::SessionId;
 
-mod known;
-
 /// Bytes of key material.
 pub const IKM_SIZE: usize = 32;
 
@@ -138,14 +136,19 @@ impl KeyRing {
     /// The cipher key of a remember token, or the work that makes it.
     #[must_use]
     pub fn remember_key(&self, k: KeyIndex, id: &SessionId, safety: Safety) -> KeySource {
-        match safety.rounds() {
+        match self.stretch(k, id, safety) {
             None => KeySource::Ready(self.session_key(k, id)),
-            Some(rounds) => KeySource::Stretch(Stretch {
-                password: self.key(k).ikm.clone(),
-                id: *id,
-                rounds,
-            }),
+            Some(stretch) => KeySource::Stretch(stretch),
         }
+    }
+
+    /// The work that makes the cipher key of a remember token; none when it is derived as that of a session token.
+    pub(crate) fn stretch(&self, k: KeyIndex, id: &SessionId, safety: Safety) -> Option<Stretch> {
+        Some(Stretch {
+            rounds: safety.rounds()?,
+            password: self.key(k).ikm.clone(),
+            id: *id,
+        })
     }
 
     /// The key for the MACs of `id`.

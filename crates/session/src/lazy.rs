@@ -17,10 +17,8 @@ pub(crate) type Reading = fn(Map<String, Value>) -> Map<String, Value>;
 /// The map. Reading it parses the text. The first change keeps what there was before: that costs nothing where it is text.
 #[derive(Default)]
 pub(crate) struct LazyMap {
-    /// What it came as.
-    source: Option<Source>,
-    // Not the cells without a lock: a session can be shared between threads.
-    fields: OnceLock<Option<Box<Fields>>>,
+    /// What it came as. Many sessions may have come as the same.
+    source: Option<Arc<Source>>,
     // In a box: sessions are moved around, and most of these are never filled.
     map: OnceLock<Box<Map<String, Value>>>,
     is_changed: bool,
@@ -32,9 +30,19 @@ struct Source {
     text: Text,
     /// None when the map is what the object is.
     reading: Option<Reading>,
+    // Not the cells without a lock: a session can be shared between threads.
+    fields: OnceLock<Option<Fields>>,
 }
 
 impl Source {
+    fn new(text: Text, reading: Option<Reading>) -> Self {
+        Self {
+            text,
+            reading,
+            fields: OnceLock::new(),
+        }
+    }
+
     fn parse(&self) -> Map<String, Value> {
         let object = self.text.parse();
         match self.reading {
@@ -47,18 +55,26 @@ impl Source {
 impl LazyMap {
     /// The map that is written in `text`.
     pub fn new(text: Text) -> Self {
-        Self::from(Source {
-            text,
-            reading: None,
-        })
+        Self::from(Source::new(text, None))
     }
 
     /// The map that `reading` makes of what is written in `text`.
     pub fn reading(text: Text, reading: Reading) -> Self {
-        Self::from(Source {
-            text,
-            reading: Some(reading),
-        })
+        Self::from(Source::new(text, Some(reading)))
+    }
+
+    /// The same, without what was done to it since it was read.
+    pub fn again(&self) -> Self {
+        match &self.source {
+            Some(source) => Self {
+                source: Some(Arc::clone(source)),
+                ..Self::default()
+            },
+            None => Self {
+                map: self.map.clone(),
+                ..Self::default()
+            },
+        }
     }
 
     /// A value; as long as nobody asks for the whole map, only those that are asked for are parsed.
@@ -74,9 +90,10 @@ impl LazyMap {
         if source.reading.is_some() || self.map.get().is_some() {
             return None;
         }
-        self.fields
-            .get_or_init(|| Fields::of(&source.text).map(Box::new))
-            .as_deref()
+        source
+            .fields
+            .get_or_init(|| Fields::of(&source.text))
+            .as_ref()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -124,7 +141,7 @@ impl LazyMap {
 impl From<Source> for LazyMap {
     fn from(source: Source) -> Self {
         Self {
-            source: Some(source),
+            source: Some(Arc::new(source)),
             ..Self::default()
         }
     }
@@ -143,8 +160,14 @@ impl Deref for LazyMap {
     type Target = Map<String, Value>;
 
     fn deref(&self) -> &Self::Target {
-        self.map
-            .get_or_init(|| Box::new(self.source.as_ref().map(Source::parse).unwrap_or_default()))
+        self.map.get_or_init(|| {
+            Box::new(
+                self.source
+                    .as_deref()
+                    .map(Source::parse)
+                    .unwrap_or_default(),
+            )
+        })
     }
 }
 

@@ -18,6 +18,7 @@ pub mod header;
 pub mod id;
 pub mod jar;
 pub mod keys;
+pub mod known;
 mod lazy;
 pub mod metadata;
 pub mod patch;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::chunks::{MAX_CHUNKS, MAX_COOKIE_SIZE};
 use crate::entry::{self, Entry, Stored};
+use crate::known::Opened;
 use crate::policy::{Place, Policy};
 use crate::refusal::ContentError;
 use crate::session::SaveError;
@@ -65,8 +66,13 @@ pub(crate) fn write(entries: Vec<&Entry>, p: &Policy) -> Result<Plain, SaveError
     })
 }
 
-/// The entries of a plaintext.
-pub(crate) fn read(plain: Plain, place: Place, limit: usize) -> Result<Vec<Entry>, ContentError> {
+/// What a payload holds, whose plaintext is there.
+pub(crate) fn read(
+    plain: Plain,
+    payload: String,
+    place: Place,
+    limit: usize,
+) -> Result<Opened, ContentError> {
     let json = if plain.deflated {
         inflate(&plain.bytes, limit)?
     } else {
@@ -75,7 +81,13 @@ pub(crate) fn read(plain: Plain, place: Place, limit: usize) -> Result<Vec<Entry
     if json.len() > limit {
         return Err(ContentError::TooLarge);
     }
-    entry::parse(json, place).map_err(|_| ContentError::Json)
+    let size = json.len();
+    let entries = entry::parse(json, place).map_err(|_| ContentError::Json)?;
+    Ok(Opened {
+        payload: payload.into(),
+        entries,
+        size,
+    })
 }
 
 /// Whether it has more than so many levels of objects and lists.
@@ -169,7 +181,7 @@ mod tests {
             deflated: true,
         };
         assert_eq!(
-            read(plain, Place::Cookie, 1000).err(),
+            read(plain, String::new(), Place::Cookie, 1000).err(),
             Some(ContentError::TooLarge)
         );
     }

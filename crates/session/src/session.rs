@@ -1,6 +1,7 @@
 //! An open session: its state, what its audience keeps in it, and how it is refreshed and ended.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -8,9 +9,9 @@ use crate::binding::Binding;
 use crate::chunks::Split;
 use crate::cookie::Cookie;
 use crate::entry::Entry;
-use crate::header::{Flags, Header, MAX_IDLING_OFFSET};
+use crate::header::{Flags, MAX_IDLING_OFFSET};
 use crate::id::SessionId;
-use crate::keys::{KeyIndex, MacKey};
+use crate::known::{Opened, Signed};
 use crate::metadata::MetaEntry;
 use crate::policy::{Kind, Place, Policy, Renew};
 use crate::refusal::ContentError;
@@ -63,11 +64,9 @@ pub enum Logout {
 /// A token as the client or the storage has it.
 #[derive(Clone)]
 pub(crate) struct StoredToken {
-    pub header: Header,
-    pub key: KeyIndex,
-    pub mac_key: MacKey,
+    pub signed: Arc<Signed>,
     /// All of the payload's text; empty for a remember token that was only verified.
-    pub payload: String,
+    pub payload: Arc<str>,
 }
 
 /// A session. It knows what has changed since it was opened or committed.
@@ -118,17 +117,21 @@ impl Session {
         }
     }
 
-    /// The session of a decrypted token.
+    /// The session of an opened token.
     pub(crate) fn opened(
         p: &Policy,
         kind: Kind,
-        token: StoredToken,
-        entries: Vec<Entry>,
+        signed: Arc<Signed>,
+        opened: &Opened,
         info: Option<&Map<String, Value>>,
         audience: &str,
-    ) -> Result<Self, ContentError> {
-        let mut session = Self::of_entries(entries, info, audience)?;
-        session.forget = token.header.flags.contains(Flags::FORGET);
+    ) -> Result<Box<Self>, ContentError> {
+        let mut session = Box::new(Self::of_entries(&opened.entries, info, audience)?);
+        session.forget = signed.header.flags.contains(Flags::FORGET);
+        let token = StoredToken {
+            signed,
+            payload: Arc::clone(&opened.payload),
+        };
         match kind {
             Kind::Session => {
                 session.token = Some(token);
@@ -147,36 +150,44 @@ impl Session {
 
     /// A session of what was stored; the first entry of the audience becomes the current one.
     fn of_entries(
-        mut entries: Vec<Entry>,
+        entries: &[Entry],
         info: Option<&Map<String, Value>>,
         audience: &str,
     ) -> Result<Self, ContentError> {
-        if let Some(info) = info {
-            distribute_info(&mut entries, info);
-        }
-        let mut session = match entries.iter().position(|entry| entry.is_of(audience)) {
-            Some(position) if entries[position].foreign.is_some() => {
-                return Err(ContentError::NotAnObject);
-            }
-            Some(position) => {
-                let mut session = Self::of(entries.remove(position));
-                session.position = position;
-                session.state = State::Open;
-                session
-            }
-            None => {
-                let mut session = Self::new(audience, None);
-                session.has_audience = false;
-                session.position = entries.len();
-                let own = info
-                    .and_then(|info| info.get(audience))
-                    .and_then(Value::as_object);
-                session.entry.info = own.cloned().unwrap_or_default().into();
-                session
-            }
+        let found = entries.iter().position(|entry| entry.is_of(audience));
+        let mut session = match found {
+            Some(at) if entries[at].foreign.is_some() => return Err(ContentError::NotAnObject),
+            Some(at) => Self {
+                state: State::Open,
+                position: at,
+                ..Self::of(entries[at].again())
+            },
+            None => Self {
+                has_audience: false,
+                position: entries.len(),
+                ..Self::new(audience, None)
+            },
         };
-        session.others = entries;
+        let others = entries
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| Some(*at) != found);
+        session.others = others.map(|(_, other)| other.again()).collect();
+        if let Some(info) = info {
+            session.distribute_info(info);
+        }
         Ok(session)
+    }
+
+    /// Gives each audience of a record's info store to its entry; what belongs to no entry is left behind.
+    fn distribute_info(&mut self, info: &Map<String, Value>) {
+        for (audience, values) in info {
+            let entries = std::iter::once(&mut self.entry).chain(&mut self.others);
+            let entry = entries.into_iter().find(|entry| entry.is_of(audience));
+            if let (Some(entry), Value::Object(values)) = (entry, values) {
+                entry.info = values.clone().into();
+            }
+        }
     }
 
     /// The state.
@@ -195,7 +206,7 @@ impl Session {
     /// The id of the token it came from, or was last committed as.
     #[must_use]
     pub fn id(&self) -> Option<&SessionId> {
-        self.token.as_ref().map(|token| &token.header.id)
+        self.token.as_ref().map(|token| &token.signed.header.id)
     }
 
     /// Settles the id that the first save will give this session, so that it can be told before. Nothing happens to one that has
@@ -291,9 +302,10 @@ impl Session {
         let is_longer = |since, limit: u64| {
             u64::try_from(elapsed(since, now)).is_ok_and(|seconds| seconds > limit)
         };
-        if renew_after.is_some_and(|limit| is_longer(token.header.saved(), limit)) {
+        if renew_after.is_some_and(|limit| is_longer(token.signed.header.saved(), limit)) {
             Refresh::Renew
-        } else if times.idling != 0 && is_longer(token.header.used(), times.touch_threshold.into())
+        } else if times.idling != 0
+            && is_longer(token.signed.header.used(), times.touch_threshold.into())
         {
             Refresh::Touch
         } else {
@@ -349,14 +361,18 @@ impl Session {
         let (State::Open, Some(token)) = (self.state, &mut self.token) else {
             return Err(SaveError::NotOpen);
         };
-        let header = &mut token.header;
+        let Signed {
+            header,
+            key,
+            mac_key,
+        } = Arc::make_mut(&mut token.signed);
         let offset =
             u32::try_from(elapsed(header.saved(), now).max(0)).unwrap_or(MAX_IDLING_OFFSET);
         header.idling_offset = offset.min(MAX_IDLING_OFFSET);
-        if !p.keys.made(&token.mac_key) {
-            token.mac_key = p.keys.mac_key(token.key, &header.id);
+        if !p.keys.made(mac_key) {
+            *mac_key = p.keys.mac_key(*key, &header.id);
         }
-        header.mac = binding.mac(&token.mac_key, header);
+        header.mac = binding.mac(mac_key, header);
         Ok(token)
     }
 
@@ -413,7 +429,7 @@ impl Session {
     #[must_use]
     pub fn remaining(&self, p: &Policy, now: u64) -> Remaining {
         match (&self.token, &self.reserved) {
-            (Some(token), _) => Remaining::of(&p.times, &token.header, now),
+            (Some(token), _) => Remaining::of(&p.times, &token.signed.header, now),
             (None, Some(_)) => Remaining::at_first(&p.times),
             (None, None) => Remaining::default(),
         }
@@ -455,25 +471,15 @@ impl StoredToken {
     /// The header and that much of the payload.
     fn start(&self, payload: usize) -> String {
         let mut text = String::with_capacity(header::HEADER_TEXT_SIZE + payload);
-        base64url::encode_onto(&self.header.build(), &mut text);
+        base64url::encode_onto(&self.signed.header.build(), &mut text);
         text.push_str(&self.payload[..payload]);
         text
     }
 }
 
-/// Gives each audience of a record's info store to its entry; what belongs to no entry is left behind.
-fn distribute_info(entries: &mut [Entry], info: &Map<String, Value>) {
-    for (audience, values) in info {
-        let entry = entries.iter_mut().find(|entry| entry.is_of(audience));
-        if let (Some(entry), Value::Object(values)) = (entry, values) {
-            entry.info = values.clone().into();
-        }
-    }
-}
-
 fn record_key(token: Option<&StoredToken>, p: &Policy) -> Option<String> {
     let token = token.filter(|_| p.place == Place::Server)?;
-    Some(token.header.id.storage_key(p.hash_storage_key))
+    Some(token.signed.header.id.storage_key(p.hash_storage_key))
 }
 
 #[cfg(test)]
@@ -484,7 +490,7 @@ mod tests {
 
     fn opened(json: &str, audience: &str) -> Result<Session, ContentError> {
         let entries = entry::parse(json.as_bytes().to_vec().into(), Place::Cookie).unwrap();
-        Session::of_entries(entries, None, audience)
+        Session::of_entries(&entries, None, audience)
     }
 
     fn stored(session: &Session) -> String {

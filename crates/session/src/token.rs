@@ -3,6 +3,7 @@
 //! Verifying is cheap and comes first: nothing is loaded from a storage and nothing decrypted for a token that is not ours.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::base64url;
 use crate::binding::Binding;
@@ -10,7 +11,8 @@ use crate::chunks::{Split, is_chunk_name};
 use crate::cookie::request::cookie_pairs;
 use crate::header::{AAD_SIZE, Flags, HEADER_TEXT_SIZE, Header};
 use crate::id::SessionId;
-use crate::keys::{CipherKey, KeyIndex, KeySource, MacKey};
+use crate::keys::{CipherKey, Stretch};
+use crate::known::{Opened, Signed, Spot};
 use crate::payload::{self, Plain};
 use crate::policy::{Place, Policy};
 use crate::record::{Record, RecordError};
@@ -29,17 +31,19 @@ pub const MAX_DECRYPTIONS: usize = 32;
 /// A verified token, not yet decrypted.
 pub struct Token {
     kind: Kind,
-    header: Header,
-    key: KeyIndex,
-    mac_key: MacKey,
+    signed: Arc<Signed>,
     payload: Payload,
     opened_at: u64,
+    spot: Spot,
+    known: Option<Arc<Opened>>,
 }
 
 /// Where a token's payload is.
 enum Payload {
     /// In a storage's record.
     Record,
+    /// It is the known one.
+    Known(Arc<Opened>),
     /// Here, whole.
     Whole(String),
     /// Here, in pieces, some of which are there more than once.
@@ -65,12 +69,8 @@ impl Policy {
             let token = self
                 .verify_header(kind, text, binding, now)
                 .and_then(|mut token| {
-                    token.payload = self.collect_payload(
-                        kind,
-                        &token.header,
-                        &text[HEADER_TEXT_SIZE..],
-                        cookies,
-                    )?;
+                    token.payload =
+                        self.collect_payload(&mut token, &text[HEADER_TEXT_SIZE..], cookies)?;
                     Ok(token)
                 });
             match token {
@@ -100,7 +100,8 @@ impl Policy {
         token.payload = match self.place {
             Place::Server => no_payload(payload)?,
             Place::Cookie => {
-                Payload::Whole(piece(payload, token.header.data_size as usize)?.to_owned())
+                let length = token.header().data_size as usize;
+                token.whole(piece(payload, length)?)
             }
         };
         Ok(token)
@@ -115,9 +116,45 @@ impl Policy {
         now: u64,
     ) -> Result<Token, Refusal> {
         let text = text
-            .get(..HEADER_TEXT_SIZE)
+            .first_chunk::<HEADER_TEXT_SIZE>()
             .ok_or(FormatError::HeaderSize)?;
-        let header = Header::parse_text(text)?;
+        let spot = Spot::of(text);
+        let seen = spot.find(&self.keys, text, now);
+        let whole = seen.as_ref().filter(|seen| seen.is_whole);
+        let signed = match whole {
+            Some(seen) => {
+                let (header, key) = (&seen.signed.header, &seen.signed.mac_key);
+                self.check_form(kind, header)?;
+                // What it is bound to may be another each time.
+                if header.flags.intersects(Flags::BIND) && !binding.signs(key, header) {
+                    return Err(Refusal::BadSignature);
+                }
+                Arc::clone(&seen.signed)
+            }
+            None => {
+                let header = Header::parse_text(text)?;
+                self.check_form(kind, &header)?;
+                let known = seen.as_ref().map(|seen| &*seen.signed);
+                let signed = binding.verify(&self.keys, header, known);
+                let signed = Arc::new(signed.ok_or(Refusal::BadSignature)?);
+                let opened = seen.as_ref().and_then(|seen| seen.opened.clone());
+                spot.keep(text, &signed, opened, now);
+                signed
+            }
+        };
+        self.check_limits(kind, &signed.header, now)?;
+        Ok(Token {
+            kind,
+            signed,
+            payload: Payload::Record,
+            opened_at: now,
+            spot,
+            known: seen.and_then(|seen| seen.opened),
+        })
+    }
+
+    /// Whether such a token can be one of this policy's at all.
+    fn check_form(&self, kind: Kind, header: &Header) -> Result<(), Refusal> {
         if header.flags.contains(Flags::STORAGE) != (self.place == Place::Server) {
             return Err(FormatError::Storage.into());
         }
@@ -127,18 +164,7 @@ impl Policy {
         if !self.bind.admits(header.flags) {
             return Err(Refusal::BadSignature);
         }
-        let (key, mac_key) = binding
-            .verify(&self.keys, &header)
-            .ok_or(Refusal::BadSignature)?;
-        self.check_limits(kind, &header, now)?;
-        Ok(Token {
-            kind,
-            header,
-            key,
-            mac_key,
-            payload: Payload::Record,
-            opened_at: now,
-        })
+        Ok(())
     }
 
     fn check_limits(&self, kind: Kind, header: &Header, now: u64) -> Result<(), Refusal> {
@@ -161,22 +187,21 @@ impl Policy {
     /// implied lengths count, so that a chunk left over from another session is not taken for one of this.
     fn collect_payload(
         &self,
-        kind: Kind,
-        header: &Header,
+        token: &mut Token,
         start: &[u8],
         cookies: &[&[u8]],
     ) -> Result<Payload, FormatError> {
         if self.place == Place::Server {
             return no_payload(start);
         }
-        let name = self.name_of(kind).as_str();
-        let split = Split::new(name.len(), header.data_size as usize)
-            .map_err(|_| FormatError::TooManyChunks)?;
+        let name = self.name_of(token.kind).as_str();
+        let size = token.header().data_size as usize;
+        let split = Split::new(name.len(), size).map_err(|_| FormatError::TooManyChunks)?;
         let start = piece(start, split.first())?;
         if split.count() == 1 {
-            return Ok(Payload::Whole(start.to_owned()));
+            return Ok(token.whole(start));
         }
-        let mut whole = String::with_capacity(header.data_size as usize);
+        let mut whole = String::with_capacity(size);
         whole.push_str(start);
         let mut is_the_only_one = true;
         for (number, length) in split.others() {
@@ -186,7 +211,7 @@ impl Policy {
             whole.push_str(first);
         }
         if is_the_only_one {
-            return Ok(Payload::Whole(whole));
+            return Ok(token.whole(&whole));
         }
         let further = split.others().map(|(number, length)| {
             let mut pieces: Vec<String> = Vec::with_capacity(2);
@@ -252,13 +277,13 @@ impl Token {
     /// The id.
     #[must_use]
     pub fn id(&self) -> &SessionId {
-        &self.header.id
+        &self.signed.header.id
     }
 
     /// The header.
     #[must_use]
     pub fn header(&self) -> &Header {
-        &self.header
+        &self.signed.header
     }
 
     /// When it was verified, in Unix seconds.
@@ -270,78 +295,108 @@ impl Token {
     /// The key of its record.
     #[must_use]
     pub fn storage_key(&self, p: &Policy) -> String {
-        self.header.id.storage_key(p.hash_storage_key)
+        self.signed.header.id.storage_key(p.hash_storage_key)
     }
 
-    /// The key that decrypts it; for a remember token this may be work for another thread.
+    /// Work that makes its key, if that is work for another thread: that of some remember tokens is.
     #[must_use]
-    pub fn cipher_key(&self, p: &Policy) -> KeySource {
+    pub fn stretch(&self, p: &Policy) -> Option<Stretch> {
         match self.kind {
-            Kind::Session => KeySource::Ready(p.keys.known_session_key(self.key, self.id())),
-            Kind::Remember => p.keys.remember_key(self.key, self.id(), p.safety),
+            Kind::Session => None,
+            Kind::Remember => p.keys.stretch(self.signed.key, self.id(), p.safety),
         }
     }
 
     /// The token as it came, without a payload it may have: enough to replace it, not to open it.
     pub(crate) fn stored(&self) -> StoredToken {
         StoredToken {
-            header: self.header.clone(),
-            key: self.key,
-            mac_key: self.mac_key.clone(),
-            payload: String::new(),
+            signed: Arc::clone(&self.signed),
+            payload: Arc::default(),
         }
     }
 
-    /// Decrypts. `record` is what the storage has under [`Token::storage_key`]; cookie storage needs none. A remember token
-    /// becomes a session in [`State::Remembered`](crate::State), to be saved under a new id.
+    /// The payload that is this text.
+    fn whole(&mut self, text: &str) -> Payload {
+        match self.known.take() {
+            Some(known) if *known.payload == *text => Payload::Known(known),
+            _ => Payload::Whole(text.to_owned()),
+        }
+    }
+
+    /// Decrypts. `stretched` is what [`Token::stretch`] has made. `record` is what the storage has under [`Token::storage_key`];
+    /// cookie storage needs none. A remember token becomes a session in [`State::Remembered`](crate::State), to be saved under a
+    /// new id.
     ///
     /// # Errors
     /// When there is no record, or payload and token do not belong together.
     pub fn open(
-        self,
+        mut self,
         p: &Policy,
-        key: &CipherKey,
-        record: Option<&Record>,
+        stretched: Option<&CipherKey>,
+        record: Option<Record>,
         audience: &str,
-    ) -> Result<Session, Refusal> {
-        let Self {
-            kind,
-            header,
-            key: index,
-            mac_key,
-            payload,
-            ..
-        } = self;
-        let (plain, payload) = match payload {
-            Payload::Record => {
-                let record = record.ok_or(Refusal::NoRecord)?;
-                (open_record(&header, key, record)?, record.payload.clone())
-            }
-            Payload::Whole(text) => (open_text(&header, key, &text)?, text),
-            Payload::Pieces(pieces) => open_pieces(&header, key, &pieces)?,
-        };
+    ) -> Result<Box<Session>, Refusal> {
         let content = |error: ContentError| match p.place {
             Place::Server => Refusal::BadRecord(error.into()),
             Place::Cookie => Refusal::BadFormat(error.into()),
         };
-        let entries = payload::read(plain, p.place, p.max_data).map_err(content)?;
-        let stored = StoredToken {
-            header,
-            key: index,
-            mac_key,
-            payload,
+        let payload = std::mem::replace(&mut self.payload, Payload::Record);
+        let (payload, info) = match (payload, record) {
+            (Payload::Record, None) => return Err(Refusal::NoRecord),
+            (Payload::Record, Some(record)) => (self.whole(&record.payload), record.info),
+            (payload, _) => (payload, None),
         };
-        let info = record.and_then(|record| record.info.as_ref());
-        let info = info.filter(|_| p.place == Place::Server);
-        Session::opened(p, kind, stored, entries, info, audience).map_err(content)
+        let opened = match payload {
+            Payload::Known(opened) if opened.size > p.max_data => {
+                return Err(content(ContentError::TooLarge));
+            }
+            Payload::Known(opened) => opened,
+            payload => {
+                let (plain, payload) = self.decrypt(p, stretched, payload)?;
+                let opened = payload::read(plain, payload, p.place, p.max_data);
+                let opened = Arc::new(opened.map_err(content)?);
+                if self.kind == Kind::Session {
+                    self.spot.keep_opened(&self.signed, &opened);
+                }
+                opened
+            }
+        };
+        Session::opened(p, self.kind, self.signed, &opened, info.as_ref(), audience)
+            .map_err(content)
+    }
+
+    /// The plaintext, and the payload it was.
+    fn decrypt(
+        &self,
+        p: &Policy,
+        stretched: Option<&CipherKey>,
+        payload: Payload,
+    ) -> Result<(Plain, String), Refusal> {
+        let header = self.header();
+        let derived;
+        let key = match stretched {
+            Some(key) => key,
+            None => {
+                derived = p.keys.session_key(self.signed.key, self.id());
+                &derived
+            }
+        };
+        match payload {
+            Payload::Pieces(pieces) => open_pieces(header, key, &pieces),
+            Payload::Whole(text) if p.place == Place::Server => {
+                Ok((open_record(header, key, &text)?, text))
+            }
+            Payload::Whole(text) => Ok((open_text(header, key, &text)?, text)),
+            Payload::Record | Payload::Known(_) => unreachable!("they are dealt with before"),
+        }
     }
 }
 
-fn open_record(header: &Header, key: &CipherKey, record: &Record) -> Result<Plain, RecordError> {
-    if record.payload.len() != header.data_size as usize {
+fn open_record(header: &Header, key: &CipherKey, payload: &str) -> Result<Plain, RecordError> {
+    if payload.len() != header.data_size as usize {
         return Err(RecordError::PayloadSize);
     }
-    let bytes = base64url::decode(&record.payload).map_err(|_| RecordError::PayloadBase64)?;
+    let bytes = base64url::decode(payload).map_err(|_| RecordError::PayloadBase64)?;
     decrypt(header, key, bytes).ok_or(RecordError::Cipher)
 }
 
@@ -378,7 +433,7 @@ impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Token")
             .field("kind", &self.kind)
-            .field("header", &self.header)
+            .field("header", self.header())
             .finish_non_exhaustive()
     }
 }

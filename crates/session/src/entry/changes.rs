@@ -1,5 +1,7 @@
 //! What was done to an entry since it was read or saved, and how it is done again to another.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::Entry;
@@ -10,8 +12,18 @@ use crate::jar::is_reserved;
 pub(super) struct Names {
     is_stored: bool,
     /// Those that are others now.
-    audience: Option<Option<String>>,
-    subject: Option<Option<String>>,
+    audience: Option<Option<Arc<str>>>,
+    subject: Option<Option<Arc<str>>>,
+}
+
+impl Names {
+    /// Those it was read with.
+    pub fn stored() -> Self {
+        Self {
+            is_stored: true,
+            ..Self::default()
+        }
+    }
 }
 
 impl Entry {
@@ -29,10 +41,7 @@ impl Entry {
     pub fn keep(&mut self) {
         self.data.keep();
         self.info.keep();
-        self.before = Names {
-            is_stored: true,
-            ..Names::default()
-        };
+        self.before = Names::stored();
     }
 
     /// Whether it was in the session when that was read or saved.
@@ -83,14 +92,14 @@ impl Entry {
 }
 
 fn set(
-    slot: &mut Option<String>,
+    slot: &mut Option<Arc<str>>,
     value: Option<&str>,
-    before: &mut Option<Option<String>>,
+    before: &mut Option<Option<Arc<str>>>,
 ) -> bool {
     if slot.as_deref() == value {
         return false;
     }
-    let old = std::mem::replace(slot, value.map(str::to_owned));
+    let old = std::mem::replace(slot, value.map(Arc::from));
     before.get_or_insert(old);
     true
 }

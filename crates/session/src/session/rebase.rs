@@ -94,7 +94,7 @@ impl Session {
         let was_forgotten = own
             .token
             .as_ref()
-            .is_some_and(|token| token.header.flags.contains(Flags::FORGET));
+            .is_some_and(|token| token.signed.header.flags.contains(Flags::FORGET));
         if own.forget != was_forgotten {
             self.forget = own.forget;
         }

@@ -2,6 +2,7 @@
 //! everything without changing the session, `committed` makes the session be what was sealed.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -15,6 +16,7 @@ use crate::entry::Entry;
 use crate::header::{AAD_SIZE, Flags, Header, MAX_CREATED, MAX_DATA_SIZE};
 use crate::id::SessionId;
 use crate::keys::{CipherKey, KeyIndex};
+use crate::known::Signed;
 use crate::metadata::MetaEntry;
 use crate::payload;
 use crate::policy::{Kind, Place, Policy};
@@ -188,7 +190,7 @@ impl Session {
             cookies: Vec::new(),
             stale_cookies: Vec::new(),
             record,
-            remember_lifetime: ttl::remember_lifetime(&p.times, &token.header, now),
+            remember_lifetime: ttl::remember_lifetime(&p.times, &token.signed.header, now),
             listed,
             same_subject: p.enforce_same_subject,
             token,
@@ -220,10 +222,12 @@ impl Session {
         let mac_key = p.keys.mac_key(KeyIndex::CURRENT, &header.id);
         header.mac = binding.mac(&mac_key, &header);
         Ok(StoredToken {
-            header,
-            key: KeyIndex::CURRENT,
-            mac_key,
-            payload: base64url::encode(plain.bytes.as_slice()),
+            signed: Arc::new(Signed {
+                header,
+                key: KeyIndex::CURRENT,
+                mac_key,
+            }),
+            payload: base64url::encode(plain.bytes.as_slice()).into(),
         })
     }
 
@@ -243,10 +247,10 @@ impl Session {
         };
         RecordWrite {
             name_cookie: p.name_of(kind).as_str().to_owned(),
-            key: token.header.id.storage_key(p.hash_storage_key),
+            key: token.signed.header.id.storage_key(p.hash_storage_key),
             value: record::encode(&token.payload, self.info_store(p).as_ref(), None),
-            ttl: ttl::record_ttl(&p.times, kind, &token.header, now),
-            old_key: old.map(|old| old.header.id.storage_key(p.hash_storage_key)),
+            ttl: ttl::record_ttl(&p.times, kind, &token.signed.header, now),
+            old_key: old.map(|old| old.signed.header.id.storage_key(p.hash_storage_key)),
             stale_ttl: p.times.stale_ttl,
             metadata: listed.to_vec(),
             withdrawn: listed_before
@@ -330,9 +334,9 @@ impl Session {
     ) -> Option<RecordWrite> {
         (p.place == Place::Server).then(|| RecordWrite {
             name_cookie: p.name_of(kind).as_str().to_owned(),
-            key: token.header.id.storage_key(p.hash_storage_key),
+            key: token.signed.header.id.storage_key(p.hash_storage_key),
             value: record::encode(payload, self.info_store(p).as_ref(), None),
-            ttl: ttl::record_ttl(&p.times, kind, &token.header, now),
+            ttl: ttl::record_ttl(&p.times, kind, &token.signed.header, now),
             old_key: None,
             stale_ttl: p.times.stale_ttl,
             metadata: Vec::new(),
@@ -384,7 +388,7 @@ impl Session {
             .filter(|entry| !entry.info.is_empty())
         {
             if let Some(audience) = &entry.audience {
-                store.insert(audience.clone(), Value::Object(entry.info.clone()));
+                store.insert(audience.to_string(), Value::Object(entry.info.clone()));
             }
         }
         Some(store).filter(|store| !store.is_empty())
@@ -393,7 +397,7 @@ impl Session {
 
 /// A header with the times filled in: creation stays that of the replaced token.
 fn empty_header(id: SessionId, old: Option<&StoredToken>, now: u64) -> Result<Header, SaveError> {
-    let created = old.map_or(now, |old| old.header.created);
+    let created = old.map_or(now, |old| old.signed.header.created);
     if created > MAX_CREATED {
         return Err(SaveError::ClockRange);
     }
@@ -447,7 +451,7 @@ fn stale_cookies(p: &Policy, kind: Kind, old: Option<&StoredToken>, count: usize
     let name = p.name_of(kind).as_str();
     let before = old
         .filter(|_| p.place == Place::Cookie)
-        .and_then(|old| Split::new(name.len(), old.header.data_size as usize).ok())
+        .and_then(|old| Split::new(name.len(), old.signed.header.data_size as usize).ok())
         .map_or(0, |split| split.count());
     (count + 1..=before)
         .map(|number| chunk_name(name, number))
@@ -465,7 +469,7 @@ impl Sealed {
     /// The token's id.
     #[must_use]
     pub fn id(&self) -> &SessionId {
-        &self.token.header.id
+        &self.token.signed.header.id
     }
 
     /// Session or remember token.
@@ -477,7 +481,7 @@ impl Sealed {
     /// The token's header.
     #[must_use]
     pub fn header(&self) -> &Header {
-        &self.token.header
+        &self.token.signed.header
     }
 
     /// The token as one piece of text, as a header carries it.
@@ -517,7 +521,7 @@ impl fmt::Debug for Sealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sealed")
             .field("kind", &self.kind)
-            .field("header", &self.token.header)
+            .field("header", &self.token.signed.header)
             .finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use session::{
     Bind, Binding, CookieName, Ikm, KeyIndex, KeyRing, KeySource, Kind, Place, Policy, Record,
-    Refusal, Safety, Sealed, Session, SessionId, Timeouts, Token,
+    Refusal, Safety, Sealed, Session, SessionId, Stretch, Timeouts, Token,
 };
 
 pub const NOW: u64 = 1_700_000_000;
@@ -74,8 +74,9 @@ pub fn open_token(
     record: Option<&Record>,
     audience: &str,
 ) -> Result<Session, Refusal> {
-    let key = derive(token.cipher_key(p));
-    token.open(p, &key, record, audience)
+    let stretched = token.stretch(p).map(Stretch::run);
+    let session = token.open(p, stretched.as_ref(), record.cloned(), audience)?;
+    Ok(*session)
 }
 
 /// Verifies and opens what was sealed.
