@@ -34,6 +34,9 @@ class Row:
 
 # More than there are requests under way: with one session alone they would wait for each other.
 MANY = 512
+# More than a worker knows of at a time: each of them is as new to it.
+UNKNOWN = 8192
+UNKNOWN_LARGE = 2048
 
 
 def stored(name: str, title: str) -> tuple[Row, Row]:
@@ -42,6 +45,15 @@ def stored(name: str, title: str) -> tuple[Row, Row]:
     return (
         Row(f"{name}-check", f"check, 100 B in {title}", f"/{name}/check", name, **many),
         Row(f"{name}-save", f"save, 100 B to {title}", f"/{name}/save", f"{name}-save", sets_cookies=True, **many),
+    )
+
+
+def unknown(data: str, text: str, count: int) -> tuple[Row, Row]:
+    """A check of sessions that the worker has not seen for a while, and its control: as many cookies."""
+    cookie = f"unknown-{data}"
+    return (
+        Row(f"{cookie}-control", "control of the next: as many cookies", "/control", cookie, None, "off", sessions=count),
+        Row(cookie, f"check, {text}, one value read, not seen lately", "/check-read", cookie, f"{cookie}-control", "open", sessions=count),
     )
 
 
@@ -62,6 +74,7 @@ JAR = "dark - three"
 ROWS = (
     Row("control", "control: no session work", "/control", "small", None, "off"),
     Row("control-bare", "control without a cookie", "/control", None, None, "off"),
+    Row("control-text", "control with a cookie of 3 kB text", "/control", "text", None, "off"),
     Row("control-tokens", "control with a cookie of 3 kB tokens", "/control", "tokens", None, "off"),
     Row("control-plain", "control with the two cookies of 3 kB not deflated", "/control", "plain", None, "off"),
     Row("missing", "no cookie", "/check", None, "control-bare", "missing"),
@@ -69,14 +82,17 @@ ROWS = (
     Row("check", "check, 100 B", "/check", "small", "control", "open"),
     Row("check-read", "check, 100 B, one value read", "/check-read", "small", "control", "open"),
     Row("map", "three mapped headers, over a check of 100 B", "/map", "small", "check", "open", mapped="ann@example.org editor en_GB"),
-    Row("check-text-unread", "check, 3 kB of text", "/check", "text", "control", "open"),
-    Row("check-text", "check, 3 kB of text, one value read", "/check-read", "text", "control", "open"),
+    Row("check-text-unread", "check, 3 kB of text", "/check", "text", "control-text", "open"),
+    Row("check-text", "check, 3 kB of text, one value read", "/check-read", "text", "control-text", "open"),
     Row("check-tokens-unread", "check, 3 kB of tokens", "/check", "tokens", "control-tokens", "open"),
     Row("check-tokens", "check, 3 kB of tokens, one value read", "/check-read", "tokens", "control-tokens", "open"),
     Row("check-plain", "check, 3 kB of tokens not deflated, one value read", "/check-read", "plain", "control-plain", "open"),
+    *unknown("small", "100 B", UNKNOWN),
+    *unknown("text", "3 kB of text", UNKNOWN_LARGE),
+    *unknown("tokens", "3 kB of tokens", UNKNOWN_LARGE),
     Row("touch", "touch, 100 B", "/touch", "small", "control", "open", True),
     Row("save", "save, 100 B", "/save", "small", "control", "open", True),
-    Row("save-text", "save, 3 kB of text", "/save", "text", "control", "open", True),
+    Row("save-text", "save, 3 kB of text", "/save", "text", "control-text", "open", True),
     Row("save-tokens", "save, 3 kB of tokens", "/save", "tokens", "control-tokens", "open", True),
     Row("proxied-control", "control in front of proxy_pass", "/proxied/control", "small", None, "off", body=" - cookie"),
     Row(

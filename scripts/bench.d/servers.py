@@ -205,9 +205,11 @@ def cookie_makers(places: dict[str, str], jars: dict[str, str]) -> str:
     five = "session_cookie_jar on; proxy_pass http://behind/jar/five;"
     return "\n".join(
         [
-            maker("small", user),
-            maker("text", user | groups),
-            maker("tokens", user | tokens),
+            *(
+                maker(name, data)
+                for kind, data in {"small": user, "text": user | groups, "tokens": user | tokens}.items()
+                for name in (kind, f"unknown-{kind}")
+            ),
             maker("plain", user | tokens, "session_compression_threshold 0;"),
             maker("foreign", user, "session_secret another;"),
             maker("jar", user, content=five),
