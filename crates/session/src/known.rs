@@ -80,12 +80,16 @@ impl Spot {
                 return None;
             }
             known.used = now;
-            Some(Seen {
+            let seen = Seen {
                 signed: Arc::clone(&known.signed),
                 // The MAC is among it: who tries out MACs must not learn how much of one is right.
                 is_whole: rest.ct_eq(known_rest).into(),
                 opened: known.opened.clone(),
-            })
+            };
+            if known.bytes() != known.counted {
+                places.count_again(self.0);
+            }
+            Some(seen)
         })
     }
 
@@ -102,6 +106,7 @@ impl Spot {
             signed: Arc::clone(signed),
             opened,
             used: now,
+            counted: 0,
         };
         KNOWN.with_borrow_mut(|places| places.put(self.0, Box::new(known)));
     }
@@ -146,6 +151,8 @@ struct Known {
     opened: Option<Arc<Opened>>,
     /// Unix seconds.
     used: u64,
+    /// The bytes of it that are counted.
+    counted: usize,
 }
 
 struct Places {
@@ -165,14 +172,18 @@ impl Places {
         }
     }
 
-    fn put(&mut self, at: usize, known: Box<Known>) {
+    fn put(&mut self, at: usize, mut known: Box<Known>) {
         if self.all.is_empty() {
             self.all.resize_with(PLACES, || None);
         }
         self.take(at);
-        self.bytes += known.bytes();
+        known.counted = known.bytes();
+        self.bytes += known.counted;
         self.all[at] = Some(known);
-        while self.bytes > LIMIT {
+        for _ in 0..PLACES {
+            if self.bytes <= LIMIT {
+                break;
+            }
             self.next = (self.next + 1) % PLACES;
             if self.next != at {
                 self.take(self.next);
@@ -182,8 +193,15 @@ impl Places {
 
     fn take(&mut self, at: usize) -> Option<Box<Known>> {
         let known = self.all.get_mut(at)?.take()?;
-        self.bytes -= known.bytes();
+        self.bytes -= known.counted;
         Some(known)
+    }
+
+    /// It has grown: values of it were read.
+    fn count_again(&mut self, at: usize) {
+        if let Some(known) = self.take(at) {
+            self.put(at, known);
+        }
     }
 }
 
@@ -197,7 +215,9 @@ impl Known {
 
 impl Opened {
     fn bytes(&self) -> usize {
-        self.payload.len() + self.size + self.entries.len() * size_of::<Entry>()
+        let entries = self.entries.iter();
+        let entries = entries.map(|entry| size_of::<Entry>() + entry.data.shared_bytes());
+        self.payload.len() + self.size + entries.sum::<usize>()
     }
 }
 
@@ -205,9 +225,11 @@ impl Opened {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::entry;
     use crate::header::Flags;
     use crate::id::SessionId;
     use crate::keys::Ikm;
+    use crate::policy::Place;
 
     const NOW: u64 = 1_700_000_000;
 
@@ -266,6 +288,30 @@ mod tests {
         }
         assert!((LIMIT / 2..=LIMIT).contains(&largest), "{largest}");
         assert_eq!(known, 1000, "the latest is always known");
+        assert!(!forget_unused(NOW + KEPT));
+        assert_eq!(KNOWN.with_borrow(|places| places.bytes), 0);
+    }
+
+    #[test]
+    fn values_that_were_read_count() {
+        let ring = ring();
+        let (text, signed) = token(&ring, 0);
+        let spot = Spot::of(&text);
+        spot.keep(&text, &signed, None, NOW);
+        let list = format!("[[{{\"list\":[{}0]}},\"a\"]]", "0,".repeat(10_000));
+        let opened = Arc::new(Opened {
+            payload: "".into(),
+            size: list.len(),
+            entries: entry::parse(list.into_bytes().into(), Place::Cookie).unwrap(),
+        });
+        spot.keep_opened(&signed, &opened);
+        let bytes = || {
+            spot.find(&ring, &text, NOW).unwrap();
+            KNOWN.with_borrow(|places| places.bytes)
+        };
+        let unread = bytes();
+        assert!(opened.entries[0].again().data.get("list").is_some());
+        assert!(bytes() > unread + 10_000 * size_of::<u64>());
         assert!(!forget_unused(NOW + KEPT));
         assert_eq!(KNOWN.with_borrow(|places| places.bytes), 0);
     }

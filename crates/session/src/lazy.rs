@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -103,6 +104,13 @@ impl LazyMap {
         }
     }
 
+    /// Bytes that the parsed values take which are shared by all that came as the same.
+    pub fn shared_bytes(&self) -> usize {
+        let fields = self.source.as_ref().and_then(|source| source.fields.get());
+        let fields = fields.and_then(Option::as_ref);
+        fields.map_or(0, |fields| fields.parsed.load(Ordering::Relaxed))
+    }
+
     /// The text it came as; none when it did not, or may have been changed.
     pub fn text(&self) -> Option<&Text> {
         let source = self.source.as_ref().filter(|_| !self.is_changed);
@@ -189,6 +197,8 @@ impl DerefMut for LazyMap {
 struct Fields {
     text: Text,
     fields: Vec<Field>,
+    /// Bytes that their values take.
+    parsed: AtomicUsize,
 }
 
 struct Field {
@@ -211,6 +221,7 @@ impl Fields {
         Some(Self {
             text: text.clone(),
             fields: fields.into_iter().map(unread).collect(),
+            parsed: AtomicUsize::new(0),
         })
     }
 
@@ -220,11 +231,27 @@ impl Fields {
         let mut latest = self.fields.iter().rev();
         let field = latest.find(|field| field.name.is(name, text))?;
         let parse = || {
-            serde_json::from_slice(&text[field.range.clone()])
-                .expect("the scan has been through it")
+            let value = serde_json::from_slice(&text[field.range.clone()])
+                .expect("the scan has been through it");
+            self.parsed.fetch_add(bytes(&value), Ordering::Relaxed);
+            value
         };
         Some(field.value.get_or_init(parse))
     }
+}
+
+/// Bytes that a value takes, roughly.
+fn bytes(value: &Value) -> usize {
+    let inner = match value {
+        Value::String(text) => text.len(),
+        Value::Array(list) => list.iter().map(bytes).sum(),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| size_of::<String>() + key.len() + bytes(value))
+            .sum(),
+        _ => 0,
+    };
+    size_of::<Value>() + inner
 }
 
 /// The text of a JSON value that a [`Scan`] has been through: a part of what was decrypted.
