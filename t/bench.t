@@ -154,6 +154,20 @@ is($status, 0, 'a number of connections can be chosen') or diag(@lines);
 is(scalar tables(@lines), 2, 'and several: each has its table');
 is(sweep_up('--connections', @lines), 4, '--connections: a line for each measurement');
 
+my @profile = (@given, '--smoke', '--profile', '--only', 'missing');
+if (system("perf record -q -o '$tmp/perf' true >'$tmp/said' 2>&1") == 0) {
+    ($status, @lines) = run(@profile);
+    is($status, 0, 'scripts/bench --profile succeeds') or diag(@lines);
+    my ($profile) = tables(@lines);
+    is_deeply([ rows($profile) ], [ 'control without a cookie', 'no cookie' ], 'it tells of each row');
+    is_deeply([ without_figures($profile, 1 .. $#{ $profile->[0] }) ], [], 'what its time goes into');
+} else {
+    ($status, @lines) = run(@profile);
+    is($status, 1, 'scripts/bench --profile fails where perf may not look');
+    like("@lines", qr/bench: perf saw nothing: \S/, 'and says why');
+}
+unlink "$tmp/perf", "$tmp/said";
+
 ($status, @lines) = run(@given, '--smoke', '--scale');
 is($status, 0, 'scripts/bench --scale succeeds') or diag(@lines);
 @tables = tables(@lines);

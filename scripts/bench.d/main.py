@@ -12,6 +12,7 @@ import against
 import load
 import memory
 import probe
+import profile_rows
 import report
 import scale
 from load import Situation
@@ -52,13 +53,15 @@ def main() -> None:
     try:
         if options.memory:
             print(weigh(options))
+        elif options.profile:
+            print(look_into(options))
         elif options.scale:
             scale.run(options, (options.extent or FULL).plan, options.extent is SMOKE)
         else:
             compare(options)
     except KeyboardInterrupt:
         sys.exit(130)
-    except (NoSuchRow, ServerError, StoreError, probe.ProbeError, load.LoadError, against.AgainstError, scale.ScaleError) as error:
+    except (NoSuchRow, ServerError, StoreError, probe.ProbeError, load.LoadError, against.AgainstError, profile_rows.ProfileError, scale.ScaleError) as error:
         sys.exit(f"bench: {error}")
 
 
@@ -75,6 +78,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--memory", action="store_true")
     modes.add_argument("--scale", action="store_true")
+    modes.add_argument("--profile", action="store_true")
     modes.add_argument("--list", action="store_true")
     parser.add_argument("--load", choices=("other", "same"), default="other")
     parser.add_argument("--only", action="append", default=[])
@@ -106,6 +110,15 @@ def weigh(options: argparse.Namespace) -> str:
     cores = choose_cores(options.load == "same", 1)
     with Servers(options.binary.resolve(), options.module.resolve(), cores, set(NAMES)) as servers:
         return memory.table(servers, load.Generator(cores.load, cores.are_one), options.module)
+
+
+def look_into(options: argparse.Namespace) -> str:
+    cores = choose_cores(options.load == "same", 1)
+    rows = select(options.only)
+    with Servers(options.binary.resolve(), options.module.resolve(), cores, {row.store for row in rows if row.store}) as servers:
+        generator = load.Generator(cores.load, cores.are_one)
+        table = profile_rows.table(servers, rows, generator, chosen(options).plan)
+    return f"{report.circumstances(options.binary)}; {conditions(USUAL, options)}\n\n{table}"
 
 
 def compare(options: argparse.Namespace) -> None:

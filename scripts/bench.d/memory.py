@@ -23,7 +23,7 @@ def table(servers: Servers, generator: load.Generator, module: Path) -> str:
     lines.append(("a worker with the module, before its first request", resident(servers.workers[0])))
     for name in NAMES:
         for row in (row for row in ROWS if row.store == name):
-            cookies = [probe.make_cookie(servers.probe_port, str(row.cookie)) for _ in range(row.sessions)]
+            cookies = probe.make(servers.probe_port, str(row.cookie), row.sessions)
             target = load.Target(f"http://127.0.0.1:{servers.port}{row.path}", cookies)
             load.run_wrk(target, generator, load.Situation(), USE_SECONDS)
         lines.append((f"the same after load on {name} too", resident(servers.workers[0])))

@@ -13,14 +13,25 @@ class ProbeError(Exception):
 def make_cookies(port: int, rows: list[Row]) -> dict[str, list[str]]:
     """The Cookie headers the rows need, by name."""
     wanted = {row.cookie: row.sessions for row in rows if row.cookie}
-    cookies: dict[str, list[str]] = {name: [make_cookie(port, name) for _ in range(count)] for name, count in wanted.items()}
+    cookies = {name: make(port, name, count) for name, count in wanted.items()}
     # A session counts as idle from the next whole second on.
     time.sleep(2)
     return cookies
 
 
-def make_cookie(port: int, name: str) -> str:
-    response, _ = get(port, f"/make/{name}")
+def make(port: int, name: str, count: int) -> list[str]:
+    """The Cookie headers of so many new sessions."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        return [make_cookie(connection, name) for _ in range(count)]
+    finally:
+        connection.close()
+
+
+def make_cookie(connection: HTTPConnection, name: str) -> str:
+    connection.request("GET", f"/make/{name}")
+    response = connection.getresponse()
+    response.read()
     lines = response.headers.get_all("Set-Cookie", [])
     if response.status != 200 or not lines:
         raise ProbeError(f"/make/{name} answered {response.status} and set {len(lines)} cookies")

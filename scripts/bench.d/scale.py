@@ -123,7 +123,7 @@ def sessions(extent: Extent) -> Question:
         for count in extent.sessions:
             for kind in rows:
                 fill(servers, generator, f"/make/among-{count}-{kind}", count - MANY)
-                made[f"among-{count}-{kind}"] = [probe.make_cookie(servers.probe_port, f"among-{count}-{kind}") for _ in range(MANY)]
+                made[f"among-{count}-{kind}"] = probe.make(servers.probe_port, f"among-{count}-{kind}", MANY)
 
     return Question(
         "Sessions in shared memory",
@@ -145,8 +145,7 @@ def fill(servers: Servers, generator: load.Generator, path: str, count: int) -> 
         if seen.broken or seen.refused:
             raise ScaleError(f"{path} made {made} sessions and then no more")
         made += seen.requests
-    for _ in range(count - made):
-        probe.make_cookie(servers.probe_port, path.removeprefix("/make/"))
+    probe.make(servers.probe_port, path.removeprefix("/make/"), max(count - made, 0))
 
 
 def sizes(extent: Extent) -> Question:
@@ -177,7 +176,7 @@ def sizes(extent: Extent) -> Question:
         for store, kind in points:
             for size in extent.bytes if kind != "read" else ():
                 name = f"sized-{store}{'-save' if kind == 'save' else ''}-{size}"
-                made[name] = [probe.make_cookie(servers.probe_port, name) for _ in range(16)]
+                made[name] = probe.make(servers.probe_port, name, 16)
 
     return Question(
         "Size of a session's data, in a store",
@@ -204,7 +203,7 @@ def cookies(extent: Extent) -> Question:
             points[kind].append((count, (row, usual)))
 
     def prepare(servers: Servers, _: load.Generator, made: dict[str, list[str]]) -> None:
-        session = probe.make_cookie(servers.probe_port, "small")
+        session = probe.make(servers.probe_port, "small", 1)[0]
         random = Random(1)
         for count in extent.cookies:
             others = [f"cookie-{number:03}={random.randrange(1 << 64):016x}" for number in range(count - 1)]
@@ -242,7 +241,7 @@ def distances(extent: Extent, stack: ExitStack) -> Question:
         # Requests with the same session would wait for each other.
         for kind, away in wanted:
             count = MANY if kind == "check" else max(extent.connections) + MANY
-            made[f"far-{away}-{kind}"] = [probe.make_cookie(servers.probe_port, f"far-{away}-{kind}") for _ in range(count)]
+            made[f"far-{away}-{kind}"] = probe.make(servers.probe_port, f"far-{away}-{kind}", count)
 
     def ideal(kind: str, away: int) -> Callable[[int], float]:
         # A save reads the session first.

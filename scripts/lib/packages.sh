@@ -14,11 +14,11 @@ packages_of() {
             test)
                 echo libtest-base-perl libhttp-message-perl libio-socket-ssl-perl procps valgrind \
                     python3 python3-cryptography curl openssl nghttp2-client shellcheck \
-                    redis-server memcached postgresql mariadb-server wrk binutils \
+                    redis-server memcached postgresql mariadb-server wrk binutils linux-perf \
                     chromium python3-django python3-fastapi python3-uvicorn
                 ;;
             demo) echo curl openssl python3 ;;
-            bench) echo wrk python3 procps util-linux binutils redis-server postgresql ;;
+            bench) echo wrk python3 procps util-linux binutils linux-perf redis-server postgresql ;;
         esac
     done
 }
