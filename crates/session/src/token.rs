@@ -149,7 +149,10 @@ impl Policy {
             payload: Payload::Record,
             opened_at: now,
             spot,
-            known: seen.and_then(|seen| seen.opened),
+            // A remember token has another key: what is a good session token need not be one.
+            known: seen
+                .filter(|_| kind == Kind::Session)
+                .and_then(|seen| seen.opened),
         })
     }
 

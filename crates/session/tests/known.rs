@@ -6,7 +6,7 @@ mod common;
 
 use common::{NOW, UNBOUND, id, line, open_token, policy, record, ring};
 use serde_json::json;
-use session::{Bind, Binding, Kind, Place, Policy, Record, Sealed, Session, known};
+use session::{Bind, Binding, Kind, Place, Policy, Record, Safety, Sealed, Session, known};
 
 const PLACES: [Place; 2] = [Place::Cookie, Place::Server];
 
@@ -190,6 +190,23 @@ fn another_client_is_not_let_in() {
             assert_eq!(his.same_answer(), "BadSignature");
         }
         assert!(hers.same_answer().contains("ann"));
+    }
+}
+
+#[test]
+fn a_session_token_is_no_remember_token() {
+    for place in PLACES {
+        let mut p = policy(place);
+        p.safety = Safety::Low;
+        let good = Request::of(&p, &sealed(&p));
+        assert!(good.same_answer().contains("ann"));
+        let remember = || {
+            let text = good.line.split_once('=').unwrap().1.as_bytes();
+            let token = p.verify_text(Kind::Remember, text, &UNBOUND, NOW).unwrap();
+            open_token(token, &p, good.record.as_ref(), "default").unwrap_err()
+        };
+        let unknown = std::thread::scope(|scope| scope.spawn(&remember).join().unwrap());
+        assert_eq!(remember(), unknown);
     }
 }
 
