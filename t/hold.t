@@ -11,9 +11,10 @@ use Time::HiRes qw(sleep time);
 
 use SessT::Response;
 
+require './t/asking.pl';
 rig 'none';
 timeout 10;
-my $patience = $ENV{TEST_NGINX_USE_VALGRIND} ? 100 : 10;
+our $patience = $ENV{TEST_NGINX_USE_VALGRIND} ? 100 : 10;
 own_sections 'slow';    # the block wants keys that take long
 
 my %port = map { $_ => SessT::Room::expand("\$TEST_NGINX_RAND_PORT_$_") } 1 .. 6;
@@ -124,36 +125,7 @@ END
 
 sub connection {
     my ($server, $bytes, %how) = @_;
-    my $port = $how{tls} ? $tls_port{$server} : $plain_port{$server};
-    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) or die "connect: $!";
-    if ($how{tls}) {
-        require IO::Socket::SSL;
-        IO::Socket::SSL->start_SSL($socket, SSL_verify_mode => 0) or die "TLS: $IO::Socket::SSL::SSL_ERROR";
-    }
-    print {$socket} $bytes;
-    $socket->flush;
-    return $socket;
-}
-
-sub answer {
-    my ($socket) = @_;
-    my ($text, $end) = ('', time + $patience);
-    while (time < $end) {
-        next unless $socket->can('pending') && $socket->pending || IO::Select->new($socket)->can_read(1);
-        sysread $socket, $text, 262144, length $text or return $text;
-    }
-    return "$text<not closed>";
-}
-
-# A request: method, path, header lines; the body comes with its length. %CLOSE% goes in by default.
-sub request {
-    my ($method, $path, %with) = @_;
-    my $version = $with{version} // '1.1';
-    my @lines = ("$method $path HTTP/$version", 'Host: localhost', @{ $with{headers} // [] });
-    push @lines, "Cookie: $with{cookie}" if defined $with{cookie};
-    push @lines, 'Content-Length: ' . length $with{body} if defined $with{body};
-    push @lines, 'Connection: close' if !$with{keep} && $version eq '1.1';
-    return join("\r\n", @lines, '', '') . ($with{body} // '');
+    return send_bytes($how{tls} ? $tls_port{$server} : $plain_port{$server}, $bytes, %how);
 }
 
 # The cookies a server's responses have set in the order of the paths.

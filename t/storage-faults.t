@@ -11,6 +11,7 @@ use Time::HiRes qw(sleep time);
 use SessT::Seen;
 use SessT::Servers;
 
+require './t/asking.pl';
 rig 'none';
 timeout 20;
 # One worker, so that lines in the log can be counted, and all that waits waits for the same loop.
@@ -114,31 +115,7 @@ sub connection {
     return IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $ENV{TEST_NGINX_SERVER_PORT}, Timeout => 10) // die "connect: $!";
 }
 
-sub send_request {
-    my ($path, $cookie, @lines) = @_;
-    my $socket = connection();
-    push @lines, "Cookie: $cookie" if $cookie;
-    print {$socket} map { "$_\r\n" } "GET $path HTTP/1.1", 'Host: localhost', 'Connection: close', @lines, '';
-    $socket->flush;
-    return $socket;
-}
-
-sub answer {
-    my ($socket) = @_;
-    my ($text, $end) = ('', time + 30);
-    while (IO::Select->new($socket)->can_read($end - time)) { sysread $socket, $text, 65536, length $text or return $text }
-    return "$text<no end>";
-}
-
-sub ask { return answer(send_request(@_)) }
-
-sub status { return $_[0] =~ /^HTTP\/1.1 (\d+)/ ? $1 : "none: $_[0]" }
-
-sub body { return (split /\r\n\r\n/, $_[0], 2)[1] // '' }
-
 sub has_cookie { return $_[0] =~ /^Set-Cookie:/mi ? 1 : 0 }
-
-sub token { my ($answer) = @_; return $answer =~ /^Set-Cookie: (session=[^;\r]+)/m ? $1 : die "no token in\n$answer" }
 
 # A session in a storage, made with patience.
 sub login_at {
@@ -529,7 +506,7 @@ main::mount_disk("$main::folder/disk") or die 'no disk';
 --- init
 my $disk = "$main::folder/disk";
 my $done = eval {
-    local $ENV{TEST_NGINX_SERVER_PORT} = SessT::Room::expand('$TEST_NGINX_RAND_PORT_2');
+    local $main::port = SessT::Room::expand('$TEST_NGINX_RAND_PORT_2');
     my $cookie = main::login_at('disk', 'ann');
     my $from = length main::log_text();
     open my $filler, '>', "$disk/filler" or die "open: $!";

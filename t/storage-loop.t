@@ -3,13 +3,12 @@
 use lib 't/lib';
 use SessT 'no_plan';
 
-use IO::Select;
-use IO::Socket::INET;
 use Time::HiRes qw(sleep time);
 
 use SessT::Certificates;
 use SessT::Servers;
 
+require './t/asking.pl';
 rig 'none';
 timeout 20;
 workers(1);
@@ -53,29 +52,6 @@ add_block_preprocessor(sub {
     $block->set_value(config => join '', map({ locations($_) } @ways, 'nowhere', 'brief'), "location = /plain { session off; return 200 plain; }\n");
     $block->set_value(request => 'GET /plain');
 });
-
-sub send_request {
-    my ($path, $cookie) = @_;
-    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $ENV{TEST_NGINX_SERVER_PORT}) or die "connect: $!";
-    print {$socket} "GET $path HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", ($cookie ? "Cookie: $cookie\r\n" : ()), "\r\n";
-    $socket->flush;
-    return $socket;
-}
-
-sub answer {
-    my ($socket) = @_;
-    my ($text, $end) = ('', time + 30);
-    while (IO::Select->new($socket)->can_read($end - time)) { sysread $socket, $text, 65536, length $text or return $text }
-    return "$text<no end>";
-}
-
-sub ask { return answer(send_request(@_)) }
-
-sub status { return $_[0] =~ /^HTTP\/1.1 (\d+)/ ? $1 : "none: $_[0]" }
-
-sub body { return (split /\r\n\r\n/, $_[0], 2)[1] // '' }
-
-sub token { my ($answer) = @_; return $answer =~ /^Set-Cookie: (session=[^;\r]+)/m ? $1 : die "no token in\n$answer" }
 
 # Text that does not become much smaller by deflating.
 sub noise { my ($size, $seed) = @_; srand $seed; return join '', map { ('a' .. 'z', 0 .. 9)[ rand 36 ] } 1 .. $size }

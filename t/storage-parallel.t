@@ -4,8 +4,6 @@ use SessT 'no_plan';
 
 use File::Path qw(make_path);
 use File::Temp ();
-use IO::Select;
-use IO::Socket::INET;
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
@@ -13,6 +11,7 @@ use SessT::Guard;
 use SessT::Servers;
 use SessT::Settings;
 
+require './t/asking.pl';
 rig 'none';
 timeout 20;
 workers(4);
@@ -62,39 +61,12 @@ add_block_preprocessor(sub {
 
 # --- clients ---
 
-our $port = $ENV{TEST_NGINX_SERVER_PORT};
-
-sub send_request {
-    my ($path, $cookie) = @_;
-    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 10) // die "connect: $!";
-    print {$socket} "GET $path HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", ($cookie ? "Cookie: $cookie\r\n" : ()), "\r\n";
-    $socket->flush;
-    return $socket;
-}
-
-sub answer {
-    my ($socket) = @_;
-    my ($text, $end) = ('', time + 30);
-    while (IO::Select->new($socket)->can_read($end - time)) { sysread $socket, $text, 65536, length $text or return $text }
-    return "$text<no end>";
-}
-
-sub ask { return answer(send_request(@_)) }
-
 # All at the same time.
 sub ask_all {
     my ($cookie, @paths) = @_;
     my @asked = map { send_request($_, $cookie) } @paths;
     return map { answer($_) } @asked;
 }
-
-sub status { return $_[0] =~ /^HTTP\/1.1 (\d+)/ ? $1 : "none: $_[0]" }
-
-sub body { return (split /\r\n\r\n/, $_[0], 2)[1] // '' }
-
-sub tokens { return map { /^Set-Cookie: (session=[^;\r]+)/m } @_ }
-
-sub token { my ($answer) = @_; return (tokens($answer))[0] // die "no token in\n$answer" }
 
 sub count_of { my %seen = map { $_ => 1 } @_; return scalar keys %seen }
 
