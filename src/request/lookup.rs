@@ -56,7 +56,6 @@ pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Set
         Ok(token) => token,
         Err(refusal) => return refused(request, context, settings, &refusal),
     };
-    forget_later();
     let backend = settings.backend.as_deref();
     if backend.is_some_and(|backend| !backend.store.is_at_hand()) {
         let token = Box::new(token);
@@ -417,6 +416,8 @@ pub fn with_binding<T>(
     settings: &Settings,
     f: impl FnOnce(&Binding<'_>) -> T,
 ) -> T {
+    // A token that is verified is known from then on.
+    forget_later();
     let extra: smallvec::SmallVec<[&[u8]; 4]> = settings
         .bind_extra
         .iter()

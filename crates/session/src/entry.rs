@@ -67,6 +67,17 @@ impl Entry {
         }
     }
 
+    /// Bytes beside its text that it takes as it was read, roughly. None when its data is no text any more.
+    pub fn shared_bytes(&self) -> Option<usize> {
+        let names = [&self.audience, &self.subject].into_iter().flatten();
+        let names = names.map(|name| name.len()).sum::<usize>();
+        let data = match self.origin {
+            Origin::None if self.data.is_empty() && self.info.is_empty() => 0,
+            _ => self.data.shared_bytes()?,
+        };
+        Some(size_of::<Self>() + names + 2 * data)
+    }
+
     pub fn is_of(&self, audience: &str) -> bool {
         self.audience.as_deref() == Some(audience)
     }
@@ -88,12 +99,13 @@ impl Entry {
             }
             Some(b'{') if place == Place::Cookie && scan.has_marked => {
                 self.origin = Origin::DataAndInfo;
-                self.data = LazyMap::reading(text.clone(), |map| split_info(map, Place::Cookie).0);
-                self.info = LazyMap::reading(text, |map| split_info(map, Place::Cookie).1);
+                self.data =
+                    LazyMap::reading(text.clone(), scan, |map| split_info(map, Place::Cookie).0);
+                self.info = LazyMap::reading(text, scan, |map| split_info(map, Place::Cookie).1);
             }
             Some(b'{') => {
                 self.origin = Origin::Data(place);
-                self.data = LazyMap::new(text);
+                self.data = LazyMap::new(text, scan);
             }
             // An empty table of Lua may be written as an empty list.
             Some(b'[') if scan.is_empty => {}

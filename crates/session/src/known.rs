@@ -5,7 +5,8 @@
 //! the same ring and the same bytes, so it can be found only by who has the token. What else a request depends on (the time, what the
 //! token is bound to, its record, the location's limits) is looked at each time.
 //!
-//! Only what verified gets a place. A place is left after [`KEPT`] seconds without use: see [`forget_unused`].
+//! Only good tokens get a place: they verified, and are within their limits. A place is left some seconds after it was last of
+//! use: see [`forget_unused`].
 
 use std::cell::RefCell;
 use std::mem::size_of;
@@ -17,12 +18,12 @@ use crate::entry::Entry;
 use crate::header::{HEADER_TEXT_SIZE, Header, SEALED_TEXT_SIZE};
 use crate::keys::{KeyIndex, KeyRing, MacKey};
 
-/// Seconds for which a token is known after its last use: long enough for a page and what it loads, and for what an application asks
-/// for every few seconds.
+/// Seconds for which a token is known at least, after it was last of use: long enough for a page and what it loads, and for what an
+/// application asks for every few seconds.
 pub const KEPT: u64 = 10;
 /// Bytes that all that is known may take in a thread.
 const LIMIT: usize = 4 << 20;
-/// Bytes of payload and JSON above which opening is not remembered.
+/// Bytes above which what a token holds is not kept.
 const LARGE: usize = 1 << 16;
 /// Tokens that can be known; a new one takes the place that its id says.
 const PLACES: usize = 1 << PLACE_BITS;
@@ -47,6 +48,27 @@ pub(crate) struct Opened {
     pub entries: Vec<Entry>,
     /// Bytes of the JSON it was read from.
     pub size: usize,
+    /// Bytes that all of this takes, roughly. None when that cannot be told.
+    bytes: Option<usize>,
+}
+
+impl Opened {
+    /// `room` are the bytes of memory that the JSON has.
+    pub fn new(payload: String, entries: Vec<Entry>, size: usize, room: usize) -> Self {
+        let shared = entries.iter().map(Entry::shared_bytes);
+        let shared: Option<usize> = shared.sum();
+        Self {
+            bytes: shared.map(|shared| payload.len() + room + shared),
+            payload: payload.into(),
+            entries,
+            size,
+        }
+    }
+
+    /// Whether it has a size to be kept.
+    fn is_small(&self) -> bool {
+        self.bytes.is_some_and(|bytes| bytes <= LARGE)
+    }
 }
 
 /// What is known of a token.
@@ -70,30 +92,25 @@ impl Spot {
         Self((mixed >> (u64::BITS - PLACE_BITS)) as usize)
     }
 
-    /// What `ring` knows of the token with the header `text`; `now` is in Unix seconds.
-    pub fn find(self, ring: &KeyRing, text: &[u8; HEADER_TEXT_SIZE], now: u64) -> Option<Seen> {
-        KNOWN.with_borrow_mut(|places| {
-            let known = places.all.get_mut(self.0)?.as_mut()?;
+    /// What `ring` knows of the token with the header `text`.
+    pub fn find(self, ring: &KeyRing, text: &[u8; HEADER_TEXT_SIZE]) -> Option<Seen> {
+        KNOWN.with_borrow(|places| {
+            let known = places.all.get(self.0)?.as_ref()?;
             let (sealed, rest) = text.split_at(SEALED_TEXT_SIZE);
             let (known_sealed, known_rest) = known.text.split_at(SEALED_TEXT_SIZE);
             if sealed != known_sealed || !ring.made(&known.signed.mac_key) {
                 return None;
             }
-            known.used = now;
-            let seen = Seen {
+            Some(Seen {
                 signed: Arc::clone(&known.signed),
                 // The MAC is among it: who tries out MACs must not learn how much of one is right.
                 is_whole: rest.ct_eq(known_rest).into(),
                 opened: known.opened.clone(),
-            };
-            if known.bytes() != known.counted {
-                places.count_again(self.0);
-            }
-            Some(seen)
+            })
         })
     }
 
-    /// Keeps a header that verified, and what is known of the content.
+    /// Keeps the header of a good token, and what is known of its content. `now` is in Unix seconds.
     pub fn keep(
         self,
         text: &[u8; HEADER_TEXT_SIZE],
@@ -106,14 +123,22 @@ impl Spot {
             signed: Arc::clone(signed),
             opened,
             used: now,
-            counted: 0,
         };
         KNOWN.with_borrow_mut(|places| places.put(self.0, Box::new(known)));
     }
 
+    /// The token that was found is a good one. `now` is in Unix seconds.
+    pub fn use_at(self, now: u64) {
+        KNOWN.with_borrow_mut(|places| {
+            if let Some(Some(known)) = places.all.get_mut(self.0) {
+                known.used = now;
+            }
+        });
+    }
+
     /// Keeps what the payload of the token holds, if the token still is known and the content has a size to be kept.
     pub fn keep_opened(self, signed: &Arc<Signed>, opened: &Arc<Opened>) {
-        if opened.bytes() > LARGE {
+        if !opened.is_small() {
             return;
         }
         KNOWN.with_borrow_mut(|places| {
@@ -140,19 +165,12 @@ pub fn forget_unused(now: u64) -> bool {
     })
 }
 
-/// Whether anything is known in this thread.
-pub fn is_any() -> bool {
-    KNOWN.with_borrow(|places| places.bytes > 0)
-}
-
 struct Known {
     text: [u8; HEADER_TEXT_SIZE],
     signed: Arc<Signed>,
     opened: Option<Arc<Opened>>,
     /// Unix seconds.
     used: u64,
-    /// The bytes of it that are counted.
-    counted: usize,
 }
 
 struct Places {
@@ -172,13 +190,12 @@ impl Places {
         }
     }
 
-    fn put(&mut self, at: usize, mut known: Box<Known>) {
+    fn put(&mut self, at: usize, known: Box<Known>) {
         if self.all.is_empty() {
             self.all.resize_with(PLACES, || None);
         }
         self.take(at);
-        known.counted = known.bytes();
-        self.bytes += known.counted;
+        self.bytes += known.bytes();
         self.all[at] = Some(known);
         for _ in 0..PLACES {
             if self.bytes <= LIMIT {
@@ -193,31 +210,16 @@ impl Places {
 
     fn take(&mut self, at: usize) -> Option<Box<Known>> {
         let known = self.all.get_mut(at)?.take()?;
-        self.bytes -= known.counted;
+        self.bytes -= known.bytes();
         Some(known)
-    }
-
-    /// It has grown: values of it were read.
-    fn count_again(&mut self, at: usize) {
-        if let Some(known) = self.take(at) {
-            self.put(at, known);
-        }
     }
 }
 
 impl Known {
     fn bytes(&self) -> usize {
-        let opened = self.opened.as_ref().map_or(0, |opened| opened.bytes());
+        let opened = self.opened.as_ref().and_then(|opened| opened.bytes);
         // The MAC's key is elsewhere, and as large as the rest.
-        2 * size_of::<Self>() + 2 * size_of::<Signed>() + opened
-    }
-}
-
-impl Opened {
-    fn bytes(&self) -> usize {
-        let entries = self.entries.iter();
-        let entries = entries.map(|entry| size_of::<Entry>() + entry.data.shared_bytes());
-        self.payload.len() + self.size + entries.sum::<usize>()
+        2 * size_of::<Self>() + 2 * size_of::<Signed>() + opened.unwrap_or(0)
     }
 }
 
@@ -266,11 +268,7 @@ mod tests {
     }
 
     fn opened(size: usize) -> Arc<Opened> {
-        Arc::new(Opened {
-            payload: "A".repeat(size).into(),
-            entries: Vec::new(),
-            size: 0,
-        })
+        Arc::new(Opened::new("A".repeat(size), Vec::new(), 0, 0))
     }
 
     #[test]
@@ -283,7 +281,7 @@ mod tests {
             spot.keep(&text, &signed, None, NOW);
             spot.keep_opened(&signed, &opened(LARGE - 1000));
             largest = KNOWN.with_borrow(|places| places.bytes).max(largest);
-            let seen = spot.find(&ring, &text, NOW);
+            let seen = spot.find(&ring, &text);
             known += usize::from(seen.is_some_and(|seen| seen.opened.is_some()));
         }
         assert!((LIMIT / 2..=LIMIT).contains(&largest), "{largest}");
@@ -293,27 +291,24 @@ mod tests {
     }
 
     #[test]
-    fn values_that_were_read_count() {
-        let ring = ring();
-        let (text, signed) = token(&ring, 0);
-        let spot = Spot::of(&text);
-        spot.keep(&text, &signed, None, NOW);
-        let list = format!("[[{{\"list\":[{}0]}},\"a\"]]", "0,".repeat(10_000));
-        let opened = Arc::new(Opened {
-            payload: "".into(),
-            size: list.len(),
-            entries: entry::parse(list.into_bytes().into(), Place::Cookie).unwrap(),
-        });
-        spot.keep_opened(&signed, &opened);
-        let bytes = || {
-            spot.find(&ring, &text, NOW).unwrap();
-            KNOWN.with_borrow(|places| places.bytes)
+    fn what_is_shared_counts() {
+        let bytes = |json: &str| {
+            let entries = entry::parse(json.as_bytes().to_vec().into(), Place::Cookie).unwrap();
+            Opened::new(String::new(), entries, json.len(), json.len()).bytes
         };
-        let unread = bytes();
-        assert!(opened.entries[0].again().data.get("list").is_some());
-        assert!(bytes() > unread + 10_000 * size_of::<u64>());
-        assert!(!forget_unused(NOW + KEPT));
-        assert_eq!(KNOWN.with_borrow(|places| places.bytes), 0);
+        let fields = |number: usize| {
+            let fields: Vec<String> = (0..number).map(|n| format!("\"{n}\":0")).collect();
+            format!("[[{{{}}},\"a\"]]", fields.join(","))
+        };
+        let [few, many] = [10, 100].map(|n| (fields(n).len(), bytes(&fields(n)).unwrap()));
+        assert!(many.1 - few.1 > 90 * size_of::<[usize; 4]>() + many.0 - few.0);
+        assert!(bytes("[[[],\"a\"],[[1],\"b\"]]").is_some());
+        let deep = format!(
+            "[[{{\"deep\":{}{}}},\"a\"]]",
+            "[".repeat(110),
+            "]".repeat(110)
+        );
+        assert_eq!(bytes(&deep), None, "it had to be parsed");
     }
 
     #[test]
@@ -323,7 +318,7 @@ mod tests {
         let spot = Spot::of(&text);
         spot.keep(&text, &signed, None, NOW);
         spot.keep_opened(&signed, &opened(LARGE + 1));
-        assert!(spot.find(&ring, &text, NOW).unwrap().opened.is_none());
+        assert!(spot.find(&ring, &text).unwrap().opened.is_none());
     }
 
     #[test]
@@ -334,7 +329,7 @@ mod tests {
         spot.keep(&text, &signed, None, NOW);
         let (_, other) = token(&ring, 1);
         spot.keep_opened(&other, &opened(10));
-        assert!(spot.find(&ring, &text, NOW).unwrap().opened.is_none());
-        assert!(spot.find(&self::ring(), &text, NOW).is_none());
+        assert!(spot.find(&ring, &text).unwrap().opened.is_none());
+        assert!(spot.find(&self::ring(), &text).is_none());
     }
 }

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -20,6 +19,7 @@ pub(crate) type Reading = fn(Map<String, Value>) -> Map<String, Value>;
 pub(crate) struct LazyMap {
     /// What it came as. Many sessions may have come as the same.
     source: Option<Arc<Source>>,
+    values: Values,
     // In a box: sessions are moved around, and most of these are never filled.
     map: OnceLock<Box<Map<String, Value>>>,
     is_changed: bool,
@@ -31,15 +31,18 @@ struct Source {
     text: Text,
     /// None when the map is what the object is.
     reading: Option<Reading>,
+    /// How many fields the object has.
+    size: usize,
     // Not the cells without a lock: a session can be shared between threads.
     fields: OnceLock<Option<Fields>>,
 }
 
 impl Source {
-    fn new(text: Text, reading: Option<Reading>) -> Self {
+    fn new(text: Text, size: usize, reading: Option<Reading>) -> Self {
         Self {
             text,
             reading,
+            size,
             fields: OnceLock::new(),
         }
     }
@@ -54,14 +57,14 @@ impl Source {
 }
 
 impl LazyMap {
-    /// The map that is written in `text`.
-    pub fn new(text: Text) -> Self {
-        Self::from(Source::new(text, None))
+    /// The map that is written in `text`, which `scan` has been through.
+    pub fn new(text: Text, scan: &Scan) -> Self {
+        Self::from(Source::new(text, scan.fields, None))
     }
 
     /// The map that `reading` makes of what is written in `text`.
-    pub fn reading(text: Text, reading: Reading) -> Self {
-        Self::from(Source::new(text, Some(reading)))
+    pub fn reading(text: Text, scan: &Scan, reading: Reading) -> Self {
+        Self::from(Source::new(text, scan.fields, Some(reading)))
     }
 
     /// The same, without what was done to it since it was read.
@@ -80,21 +83,23 @@ impl LazyMap {
 
     /// A value; as long as nobody asks for the whole map, only those that are asked for are parsed.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        match self.fields() {
-            Some(fields) => fields.get(key),
-            None => Map::get(self, key),
-        }
+        let Some((text, fields)) = self.fields() else {
+            return Map::get(self, key);
+        };
+        let field = fields.position(key, text)?;
+        Some(self.values.get_or_parse(field, || {
+            serde_json::from_slice(&text[fields.0[field].1.clone()])
+                .expect("the scan has been through it")
+        }))
     }
 
-    fn fields(&self) -> Option<&Fields> {
+    fn fields(&self) -> Option<(&[u8], &Fields)> {
         let source = self.source.as_ref()?;
         if source.reading.is_some() || self.map.get().is_some() {
             return None;
         }
-        source
-            .fields
-            .get_or_init(|| Fields::of(&source.text))
-            .as_ref()
+        let fields = source.fields.get_or_init(|| Fields::of(&source.text));
+        Some((source.text.as_bytes(), fields.as_ref()?))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -104,11 +109,14 @@ impl LazyMap {
         }
     }
 
-    /// Bytes that the parsed values take which are shared by all that came as the same.
-    pub fn shared_bytes(&self) -> usize {
-        let fields = self.source.as_ref().and_then(|source| source.fields.get());
-        let fields = fields.and_then(Option::as_ref);
-        fields.map_or(0, |fields| fields.parsed.load(Ordering::Relaxed))
+    /// Bytes beside its text that it may share with all that came as the same, roughly. None when it did not come as text.
+    pub fn shared_bytes(&self) -> Option<usize> {
+        let fields = self.source.as_ref()?.size;
+        let room = match fields {
+            0..=Fields::LIMIT => fields.next_power_of_two().max(scan::FEW_FIELDS),
+            _ => 0,
+        };
+        Some(size_of::<Source>() + room * size_of::<(Name, Range<usize>)>())
     }
 
     /// The text it came as; none when it did not, or may have been changed.
@@ -193,65 +201,51 @@ impl DerefMut for LazyMap {
     }
 }
 
-/// The fields of an object, each with its value once that was asked for.
-struct Fields {
-    text: Text,
-    fields: Vec<Field>,
-    /// Bytes that their values take.
-    parsed: AtomicUsize,
-}
-
-struct Field {
-    name: Name,
-    range: Range<usize>,
-    value: OnceLock<Value>,
-}
+/// Where the fields of an object are in its text.
+struct Fields(Vec<(Name, Range<usize>)>);
 
 impl Fields {
     /// To look through more, one by one, would be more work than to parse them all once.
     const LIMIT: usize = 128;
 
     fn of(text: &Text) -> Option<Self> {
-        let fields = scan::fields(text.plain()?, Self::LIMIT)?;
-        let unread = |(name, range)| Field {
-            name,
-            range,
-            value: OnceLock::new(),
-        };
-        Some(Self {
-            text: text.clone(),
-            fields: fields.into_iter().map(unread).collect(),
-            parsed: AtomicUsize::new(0),
-        })
+        scan::fields(text.plain()?, Self::LIMIT).map(Self)
     }
 
     /// Of a name that is there twice, the last one counts.
-    fn get(&self, name: &str) -> Option<&Value> {
-        let text = self.text.as_bytes();
-        let mut latest = self.fields.iter().rev();
-        let field = latest.find(|field| field.name.is(name, text))?;
-        let parse = || {
-            let value = serde_json::from_slice(&text[field.range.clone()])
-                .expect("the scan has been through it");
-            self.parsed.fetch_add(bytes(&value), Ordering::Relaxed);
-            value
-        };
-        Some(field.value.get_or_init(parse))
+    fn position(&self, name: &str, text: &[u8]) -> Option<usize> {
+        self.0.iter().rposition(|(own, _)| own.is(name, text))
     }
 }
 
-/// Bytes that a value takes, roughly.
-fn bytes(value: &Value) -> usize {
-    let inner = match value {
-        Value::String(text) => text.len(),
-        Value::Array(list) => list.iter().map(bytes).sum(),
-        Value::Object(map) => map
-            .iter()
-            .map(|(key, value)| size_of::<String>() + key.len() + bytes(value))
-            .sum(),
-        _ => 0,
-    };
-    size_of::<Value>() + inner
+/// The values that were asked for, one behind another: what was lent out stays where it is.
+#[derive(Default)]
+struct Values(OnceLock<Box<ReadValue>>);
+
+struct ReadValue {
+    /// Its field's number.
+    field: usize,
+    value: Value,
+    next: Values,
+}
+
+impl Values {
+    fn get_or_parse(&self, field: usize, parse: impl Fn() -> Value) -> &Value {
+        let mut values = self;
+        loop {
+            let read = values.0.get_or_init(|| {
+                Box::new(ReadValue {
+                    field,
+                    value: parse(),
+                    next: Self::default(),
+                })
+            });
+            if read.field == field {
+                return &read.value;
+            }
+            values = &read.next;
+        }
+    }
 }
 
 /// The text of a JSON value that a [`Scan`] has been through: a part of what was decrypted.
@@ -295,6 +289,8 @@ pub(crate) struct Scan {
     pub is_empty: bool,
     /// It is an object with a key in which the first character but `$` is `@`.
     pub has_marked: bool,
+    /// The number of its own fields, if it is an object.
+    pub fields: usize,
 }
 
 impl Scan {
@@ -364,6 +360,7 @@ impl<'de> Deserialize<'de> for Scan {
                 let mut scan = Scan::empty();
                 while let Some((Key { is_marked }, inner)) = map.next_entry()? {
                     scan.has_marked |= is_marked;
+                    scan.fields += 1;
                     scan.enclose(&inner);
                 }
                 Ok(scan)
@@ -409,7 +406,11 @@ mod tests {
 
     fn read(json: &[u8]) -> LazyMap {
         let whole = Arc::new(Wiped::from(json.to_vec()));
-        LazyMap::new(Text::new(&whole, 0..json.len(), scan::is_plain(json)))
+        let scan = serde_json::from_slice(json).expect("it is JSON");
+        LazyMap::new(
+            Text::new(&whole, 0..json.len(), scan::is_plain(json)),
+            &scan,
+        )
     }
 
     #[test]

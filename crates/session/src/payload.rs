@@ -81,13 +81,9 @@ pub(crate) fn read(
     if json.len() > limit {
         return Err(ContentError::TooLarge);
     }
-    let size = json.len();
+    let (size, room) = (json.len(), json.len() + json.room());
     let entries = entry::parse(json, place).map_err(|_| ContentError::Json)?;
-    Ok(Opened {
-        payload: payload.into(),
-        entries,
-        size,
-    })
+    Ok(Opened::new(payload, entries, size, room))
 }
 
 /// Whether it has more than so many levels of objects and lists.

@@ -15,6 +15,9 @@ const MAX_LEVELS: usize = 100;
 /// A number of that many characters, and without an exponent, is finite.
 const MAX_NUMBER: usize = 40;
 
+/// Fields of an object that there is room for from the start.
+pub(crate) const FEW_FIELDS: usize = 8;
+
 /// UTF-8 without control characters, line ends included: in such a text a string goes on to the next quotation mark.
 pub(crate) fn is_plain(json: &[u8]) -> bool {
     // Loops that always go to the end take sixteen bytes in a step.
@@ -26,10 +29,11 @@ pub(crate) fn is_plain(json: &[u8]) -> bool {
 /// What is in the value at `start` of plain text, and where it ends.
 pub(crate) fn value(plain: &[u8], start: usize) -> Option<(Scan, usize)> {
     let mut scanner = Scanner { plain, at: start };
-    let mut has_marked = false;
+    let (mut has_marked, mut fields) = (false, 0);
     let scan = match scanner.peek()? {
         b'{' => scanner.object(1, |name, _| {
             has_marked |= name.is_marked(plain);
+            fields += 1;
             Some(())
         })?,
         _ => scanner.value(0)?,
@@ -38,7 +42,12 @@ pub(crate) fn value(plain: &[u8], start: usize) -> Option<(Scan, usize)> {
     if !matches!(plain.get(scanner.at), None | Some(b' ' | b',' | b']')) {
         return None;
     }
-    Some((Scan { has_marked, ..scan }, scanner.at))
+    let scan = Scan {
+        has_marked,
+        fields,
+        ..scan
+    };
+    Some((scan, scanner.at))
 }
 
 /// The string at `start` of plain text, and where it ends, if it is written without escapes.
@@ -53,7 +62,7 @@ pub(crate) fn string(plain: &[u8], start: usize) -> Option<(&str, usize)> {
 /// Where the names and values of an object in plain text are; none when there are more than `limit`.
 pub(crate) fn fields(plain: &[u8], limit: usize) -> Option<Vec<(Name, Range<usize>)>> {
     let mut scanner = Scanner { plain, at: 0 };
-    let mut fields = Vec::with_capacity(8);
+    let mut fields = Vec::with_capacity(FEW_FIELDS);
     scanner.peek()?;
     scanner.object(1, |name, value| {
         fields.push((name, value));

@@ -12,7 +12,7 @@ use crate::cookie::request::cookie_pairs;
 use crate::header::{AAD_SIZE, Flags, HEADER_TEXT_SIZE, Header};
 use crate::id::SessionId;
 use crate::keys::{CipherKey, Stretch};
-use crate::known::{Opened, Signed, Spot};
+use crate::known::{Opened, Seen, Signed, Spot};
 use crate::payload::{self, Plain};
 use crate::policy::{Place, Policy};
 use crate::record::{Record, RecordError};
@@ -48,6 +48,16 @@ enum Payload {
     Whole(String),
     /// Here, in pieces, some of which are there more than once.
     Pieces(Vec<Vec<String>>),
+}
+
+impl Payload {
+    /// That of this text, which may be the known one.
+    fn of(text: &str, known: Option<Arc<Opened>>) -> Self {
+        match known {
+            Some(known) if *known.payload == *text => Self::Known(known),
+            _ => Self::Whole(text.to_owned()),
+        }
+    }
 }
 
 impl Policy {
@@ -101,7 +111,7 @@ impl Policy {
             Place::Server => no_payload(payload)?,
             Place::Cookie => {
                 let length = token.header().data_size as usize;
-                token.whole(piece(payload, length)?)
+                Payload::of(piece(payload, length)?, token.known.take())
             }
         };
         Ok(token)
@@ -119,41 +129,63 @@ impl Policy {
             .first_chunk::<HEADER_TEXT_SIZE>()
             .ok_or(FormatError::HeaderSize)?;
         let spot = Spot::of(text);
-        let seen = spot.find(&self.keys, text, now);
-        let whole = seen.as_ref().filter(|seen| seen.is_whole);
-        let signed = match whole {
+        let seen = spot.find(&self.keys, text);
+        let signed = match seen.as_ref().filter(|seen| seen.is_whole) {
             Some(seen) => {
-                let (header, key) = (&seen.signed.header, &seen.signed.mac_key);
-                self.check_form(kind, header)?;
-                // What it is bound to may be another each time.
-                if header.flags.intersects(Flags::BIND) && !binding.signs(key, header) {
-                    return Err(Refusal::BadSignature);
-                }
+                self.check_known(kind, seen, binding, now)?;
+                spot.use_at(now);
                 Arc::clone(&seen.signed)
             }
             None => {
-                let header = Header::parse_text(text)?;
-                self.check_form(kind, &header)?;
-                let known = seen.as_ref().map(|seen| &*seen.signed);
-                let signed = binding.verify(&self.keys, header, known);
-                let signed = Arc::new(signed.ok_or(Refusal::BadSignature)?);
+                let signed = Arc::new(self.verify_new(kind, text, seen.as_ref(), binding, now)?);
                 let opened = seen.as_ref().and_then(|seen| seen.opened.clone());
                 spot.keep(text, &signed, opened, now);
                 signed
             }
         };
-        self.check_limits(kind, &signed.header, now)?;
+        // A remember token has another key: what is a good session token need not be one.
+        let known = seen.filter(|_| kind == Kind::Session);
         Ok(Token {
             kind,
             signed,
             payload: Payload::Record,
             opened_at: now,
             spot,
-            // A remember token has another key: what is a good session token need not be one.
-            known: seen
-                .filter(|_| kind == Kind::Session)
-                .and_then(|seen| seen.opened),
+            known: known.and_then(|known| known.opened),
         })
+    }
+
+    /// A header that verified before may be of another kind, bound to another client, or over by now.
+    fn check_known(
+        &self,
+        kind: Kind,
+        seen: &Seen,
+        binding: &Binding<'_>,
+        now: u64,
+    ) -> Result<(), Refusal> {
+        let (header, key) = (&seen.signed.header, &seen.signed.mac_key);
+        self.check_form(kind, header)?;
+        if header.flags.intersects(Flags::BIND) && !binding.signs(key, header) {
+            return Err(Refusal::BadSignature);
+        }
+        self.check_limits(kind, header, now)
+    }
+
+    /// Verifies a header that is new; if it was touched, its keys may be known.
+    fn verify_new(
+        &self,
+        kind: Kind,
+        text: &[u8],
+        seen: Option<&Seen>,
+        binding: &Binding<'_>,
+        now: u64,
+    ) -> Result<Signed, Refusal> {
+        let header = Header::parse_text(text)?;
+        self.check_form(kind, &header)?;
+        let signed = binding.verify(&self.keys, header, seen.map(|seen| &*seen.signed));
+        let signed = signed.ok_or(Refusal::BadSignature)?;
+        self.check_limits(kind, &signed.header, now)?;
+        Ok(signed)
     }
 
     /// Whether such a token can be one of this policy's at all.
@@ -202,7 +234,7 @@ impl Policy {
         let split = Split::new(name.len(), size).map_err(|_| FormatError::TooManyChunks)?;
         let start = piece(start, split.first())?;
         if split.count() == 1 {
-            return Ok(token.whole(start));
+            return Ok(Payload::of(start, token.known.take()));
         }
         let mut whole = String::with_capacity(size);
         whole.push_str(start);
@@ -214,7 +246,7 @@ impl Policy {
             whole.push_str(first);
         }
         if is_the_only_one {
-            return Ok(token.whole(&whole));
+            return Ok(Payload::of(&whole, token.known.take()));
         }
         let further = split.others().map(|(number, length)| {
             let mut pieces: Vec<String> = Vec::with_capacity(2);
@@ -304,10 +336,7 @@ impl Token {
     /// Work that makes its key, if that is work for another thread: that of some remember tokens is.
     #[must_use]
     pub fn stretch(&self, p: &Policy) -> Option<Stretch> {
-        match self.kind {
-            Kind::Session => None,
-            Kind::Remember => p.keys.stretch(self.signed.key, self.id(), p.safety),
-        }
+        stretch(p, self.kind, &self.signed)
     }
 
     /// The token as it came, without a payload it may have: enough to replace it, not to open it.
@@ -318,80 +347,70 @@ impl Token {
         }
     }
 
-    /// The payload that is this text.
-    fn whole(&mut self, text: &str) -> Payload {
-        match self.known.take() {
-            Some(known) if *known.payload == *text => Payload::Known(known),
-            _ => Payload::Whole(text.to_owned()),
-        }
-    }
-
-    /// Decrypts. `stretched` is what [`Token::stretch`] has made. `record` is what the storage has under [`Token::storage_key`];
+    /// Decrypts. `stretched` is what [`Token::stretch`] has made; without it that work is done here and now. `record` is what the storage has under [`Token::storage_key`];
     /// cookie storage needs none. A remember token becomes a session in [`State::Remembered`](crate::State), to be saved under a
     /// new id.
     ///
     /// # Errors
     /// When there is no record, or payload and token do not belong together.
     pub fn open(
-        mut self,
+        self,
         p: &Policy,
         stretched: Option<&CipherKey>,
         record: Option<Record>,
         audience: &str,
     ) -> Result<Box<Session>, Refusal> {
+        let (kind, signed, spot) = (self.kind, self.signed, self.spot);
         let content = |error: ContentError| match p.place {
             Place::Server => Refusal::BadRecord(error.into()),
             Place::Cookie => Refusal::BadFormat(error.into()),
         };
-        let payload = std::mem::replace(&mut self.payload, Payload::Record);
-        let (payload, info) = match (payload, record) {
-            (Payload::Record, None) => return Err(Refusal::NoRecord),
-            (Payload::Record, Some(record)) => (self.whole(&record.payload), record.info),
+        let (payload, info) = match (self.payload, record) {
+            (Payload::Record, Some(record)) => {
+                (Payload::of(&record.payload, self.known), record.info)
+            }
             (payload, _) => (payload, None),
         };
-        let opened = match payload {
+        let key = || match stretched {
+            Some(key) => key.clone(),
+            None => derive(p, kind, &signed),
+        };
+        let header = &signed.header;
+        let (plain, text) = match payload {
+            Payload::Record => return Err(Refusal::NoRecord),
             Payload::Known(opened) if opened.size > p.max_data => {
                 return Err(content(ContentError::TooLarge));
             }
-            Payload::Known(opened) => opened,
-            payload => {
-                let (plain, payload) = self.decrypt(p, stretched, payload)?;
-                let opened = payload::read(plain, payload, p.place, p.max_data);
-                let opened = Arc::new(opened.map_err(content)?);
-                if self.kind == Kind::Session {
-                    self.spot.keep_opened(&self.signed, &opened);
-                }
-                opened
+            Payload::Known(opened) => {
+                return Session::opened(p, kind, signed, &opened, info.as_ref(), audience)
+                    .map_err(content);
             }
-        };
-        Session::opened(p, self.kind, self.signed, &opened, info.as_ref(), audience)
-            .map_err(content)
-    }
-
-    /// The plaintext, and the payload it was.
-    fn decrypt(
-        &self,
-        p: &Policy,
-        stretched: Option<&CipherKey>,
-        payload: Payload,
-    ) -> Result<(Plain, String), Refusal> {
-        let header = self.header();
-        let derived;
-        let key = match stretched {
-            Some(key) => key,
-            None => {
-                derived = p.keys.session_key(self.signed.key, self.id());
-                &derived
-            }
-        };
-        match payload {
-            Payload::Pieces(pieces) => open_pieces(header, key, &pieces),
+            Payload::Pieces(pieces) => open_pieces(header, &key(), &pieces)?,
             Payload::Whole(text) if p.place == Place::Server => {
-                Ok((open_record(header, key, &text)?, text))
+                (open_record(header, &key(), &text)?, text)
             }
-            Payload::Whole(text) => Ok((open_text(header, key, &text)?, text)),
-            Payload::Record | Payload::Known(_) => unreachable!("they are dealt with before"),
+            Payload::Whole(text) => (open_text(header, &key(), &text)?, text),
+        };
+        let opened = Arc::new(payload::read(plain, text, p.place, p.max_data).map_err(content)?);
+        if kind == Kind::Session {
+            spot.keep_opened(&signed, &opened);
         }
+        Session::opened(p, kind, signed, &opened, info.as_ref(), audience).map_err(content)
+    }
+}
+
+fn stretch(p: &Policy, kind: Kind, signed: &Signed) -> Option<Stretch> {
+    match kind {
+        Kind::Session => None,
+        Kind::Remember => p.keys.stretch(signed.key, &signed.header.id, p.safety),
+    }
+}
+
+/// The key that decrypts a token, however long that takes.
+fn derive(p: &Policy, kind: Kind, signed: &Signed) -> CipherKey {
+    match stretch(p, kind, signed) {
+        Some(stretch) => stretch.run(),
+        None => p.keys.session_key(signed.key, &signed.header.id),
     }
 }
 

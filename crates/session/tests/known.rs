@@ -205,7 +205,7 @@ fn a_session_token_is_no_remember_token() {
             let token = p.verify_text(Kind::Remember, text, &UNBOUND, NOW).unwrap();
             open_token(token, &p, good.record.as_ref(), "default").unwrap_err()
         };
-        let unknown = std::thread::scope(|scope| scope.spawn(&remember).join().unwrap());
+        let unknown = std::thread::scope(|scope| scope.spawn(remember).join().unwrap());
         assert_eq!(remember(), unknown);
     }
 }
@@ -250,22 +250,56 @@ fn what_one_request_does_is_not_known_to_the_next() {
 }
 
 #[test]
-fn what_is_not_used_is_forgotten() {
+fn without_the_stretched_key_it_is_stretched() {
+    let mut p = policy(Place::Cookie);
+    p.safety = Safety::Low;
+    let session = Request::of(&p, &sealed(&p));
+    let remember = Request::of(&p, &common::seal_remember(&self::session(), &p, id(2), NOW));
+    let open = |request: &Request<'_>| {
+        let text = request.line.split_once('=').unwrap().1.as_bytes();
+        let token = p.verify_text(Kind::Remember, text, &UNBOUND, NOW).unwrap();
+        token.open(&p, None, None, "default")
+    };
+    assert!(open(&session).is_err());
+    assert!(open(&remember).is_ok());
+}
+
+#[test]
+fn what_is_of_no_more_use_is_forgotten() {
     let p = policy(Place::Cookie);
-    let request = Request::of(&p, &sealed(&p));
-    assert!(!known::is_any());
-    request.answer();
-    assert!(known::is_any());
+    let good = Request::of(&p, &sealed(&p));
+    let answer = |request: &Request<'_>, now: u64| {
+        let request = Request {
+            now,
+            ..request.clone()
+        };
+        request.answer()
+    };
+    assert!(!known::forget_unused(NOW));
+    answer(&good, NOW);
     assert!(known::forget_unused(NOW + known::KEPT - 1));
-    let later = NOW + 5;
-    Request {
-        now: later,
-        ..request.clone()
-    }
-    .answer();
-    assert!(known::forget_unused(later + known::KEPT - 1));
-    assert!(!known::forget_unused(later + known::KEPT));
-    assert!(!known::is_any());
-    request.answer();
+    answer(&good, NOW + 5);
+    assert!(known::forget_unused(NOW + 5 + known::KEPT - 1));
+    assert!(!known::forget_unused(NOW + 5 + known::KEPT));
+
+    answer(&good, NOW);
     assert!(!known::forget_unused(0), "a clock that went back");
+
+    answer(&good, NOW);
+    let mut forged = good.clone();
+    let mac = forged.line.find('=').unwrap() + 100;
+    let other = if &forged.line[mac..=mac] == "A" {
+        "B"
+    } else {
+        "A"
+    };
+    forged.line.replace_range(mac..=mac, other);
+    for seconds in 1..=known::KEPT {
+        assert_eq!(answer(&forged, NOW + seconds), "BadSignature");
+    }
+    assert!(!known::forget_unused(NOW + known::KEPT));
+
+    let late = NOW + 1_000_000;
+    assert!(answer(&good, late).starts_with("Expired"));
+    assert!(!known::forget_unused(late));
 }
