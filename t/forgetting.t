@@ -56,3 +56,33 @@ sub { push @::seen, workers_that_know() }
 ["", "X-Cause: open", "", ""]
 --- check eval
 [undef, undef, undef, sub { "@::seen" eq '0 0 1 0' or "workers that know it: @::seen" }]
+
+=== so it is where a token is opened late in a request, with nothing else going on
+--- config
+session_audience my_application;
+session_idling_timeout 0;
+session_rolling_timeout 0;
+session_absolute_timeout 0;
+location /off  { session off; return 204; }
+location /slow {
+    session_max_data 200;
+    session_set big $arg_big phase=response;
+    proxy_pass http://127.0.0.1:$TEST_NGINX_ECHO_PORT;
+}
+--- init
+@::seen = ();
+--- timeout: 30
+--- request eval
+["GET /slow?delay=17000&big=" . 'z' x 900, "GET /off", "GET /off"]
+--- error_code eval
+[200, 204, 204]
+--- more_headers eval
+["Cookie: session=$::vector", "X-A: b", "X-A: b"]
+--- sleep_before eval
+[0, 0, 16]
+--- before eval
+sub { push @::seen, workers_that_know() }
+--- error_log
+session_max_data allows 200
+--- check eval
+[undef, undef, sub { "@::seen" eq '0 1 0' or "workers that know it: @::seen" }]
