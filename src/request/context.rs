@@ -150,8 +150,8 @@ pub struct Slot {
     pub ended: bool,
     /// The jar of that session, once it has been read.
     pub jar: Option<Box<Jar>>,
-    /// The names of the cookies that the jar has put into the request.
-    pub restored: Vec<String>,
+    /// The cookies that the jar has put into the request.
+    pub restored: Option<String>,
     /// The request's session cookie was refused and is to be expired.
     pub refused_cookie: bool,
     /// The request's remember cookie was refused and is to be expired.
@@ -177,7 +177,7 @@ impl Slot {
             session: None,
             ended: false,
             jar: None,
-            restored: Vec::new(),
+            restored: None,
             refused_cookie: false,
             refused_remember: false,
             renewed_elsewhere: false,

@@ -2,11 +2,11 @@
 
 use ngx::ffi::ngx_str_t;
 use serde_json::Value as Json;
-use session::{Remaining, Session};
+use session::{Remaining, Session, cookie_pairs};
 use smallvec::SmallVec;
 
 use super::context::{Context, SessionStatus};
-use super::jar::{self, Restored};
+use super::jar;
 use crate::conf::{LocationSettings, Lookup, MapFormat, MapRule, Property, Settings};
 use crate::http::headers_in::{Edit, HeaderName, OutOfMemory};
 use crate::http::{Request, arguments};
@@ -19,13 +19,11 @@ pub fn prepare(
     request: Request<'_>,
     location: &'static LocationSettings,
 ) -> Result<(), OutOfMemory> {
-    let mut set = Vec::new();
-    let mut cookies = Restored::default();
+    let mut set = Headers::new();
     let mut context = Context::of(request);
-    let no_longer = context
-        .as_deref_mut()
-        .map(forget_restored)
-        .unwrap_or_default();
+    // What the jar put into the request for an earlier location may not be there for this one.
+    let earlier = context.as_deref_mut().map(take_restored);
+    let earlier = earlier.unwrap_or_default();
     let mut hidden = SmallVec::<[&Settings; 2]>::new();
     for settings in &location.sessions {
         let status = context.as_ref().map_or(SessionStatus::Off, |context| {
@@ -38,8 +36,8 @@ pub fn prepare(
             continue;
         }
         if let Some(context) = context.as_deref_mut().filter(|_| settings.jar.is_some()) {
-            cookies = jar::restore(request, context, settings);
-            context.slot_mut(settings.profile).restored = cookies.names.clone();
+            let cookies = jar::restore(request, context, settings);
+            context.slot_mut(settings.profile).restored = cookies;
         }
         let session = context
             .as_deref()
@@ -47,20 +45,13 @@ pub fn prepare(
         map_headers(request, settings, session, &mut set)?;
         property_headers(request, settings, session, &mut set)?;
     }
-    let foreign = |name: &[u8]| {
-        location
-            .foreign
-            .iter()
-            .any(|policy| policy.owns_cookie(name))
-    };
-    let has = |names: &[String], name: &[u8]| names.iter().any(|n| n.as_bytes() == name);
-    let owns = |name: &[u8]| {
-        hidden.iter().any(|settings| settings.owns_cookie(name))
-            || (!hidden.is_empty() && foreign(name))
-            || has(&cookies.names, name)
-            || has(&no_longer, name)
-    };
-    let hides = !hidden.is_empty() || !cookies.names.is_empty() || !no_longer.is_empty();
+    let slots = context.as_deref().map(|context| &context.slots[..]);
+    let mut restored = slots
+        .iter()
+        .flat_map(|slots| *slots)
+        .filter_map(|slot| slot.restored.as_deref());
+    // Only one session of a location has a jar.
+    let restored = restored.next();
     let places = || hidden.iter().flat_map(|settings| &settings.lookup);
     let headers: SmallVec<[&HeaderName; 2]> = places().filter_map(Lookup::header).collect();
     if places().any(Lookup::only_reads) {
@@ -68,22 +59,33 @@ pub fn prepare(
             places().any(|place| place.is_argument(name))
         })?;
     }
+    let is_in =
+        |cookies: &str, name: &[u8]| cookie_pairs(cookies.as_bytes()).any(|(own, _)| own == name);
+    let hides = |name: &[u8]| {
+        hidden.iter().any(|settings| settings.owns_cookie(name))
+            || (!hidden.is_empty()
+                && location
+                    .foreign
+                    .iter()
+                    .any(|policy| policy.owns_cookie(name)))
+            || restored.is_some_and(|cookies| is_in(cookies, name))
+            || earlier.iter().any(|cookies| is_in(cookies, name))
+    };
+    let hides_some = !hidden.is_empty() || restored.is_some() || !earlier.is_empty();
     Edit {
         remove: &location.owned,
         hide: &headers,
         set: &set,
-        hide_cookie: if hides { Some(&owns) } else { None },
-        add_cookie: cookies.header.as_deref(),
+        hide_cookie: if hides_some { Some(&hides) } else { None },
+        add_cookie: restored,
     }
     .apply(request)
 }
 
-/// What the jar put into the request for an earlier location may not be there for this one.
-fn forget_restored(context: &mut Context) -> Vec<String> {
+/// What the jars have put into the request until now.
+fn take_restored(context: &mut Context) -> SmallVec<[String; 1]> {
     let slots = context.slots.iter_mut();
-    slots
-        .flat_map(|slot| core::mem::take(&mut slot.restored))
-        .collect()
+    slots.filter_map(|slot| slot.restored.take()).collect()
 }
 
 type Headers<'s> = Vec<(&'s HeaderName, ngx_str_t)>;
