@@ -140,6 +140,9 @@ pub fn apply(request: Request<'_>, context: &mut Context, settings: &Settings, r
 }
 
 fn unset(request: Request<'_>, context: &mut Context, settings: &Settings, rules: &Rules) {
+    if rules.unset.is_empty() {
+        return;
+    }
     let Some(session) = &mut context.slot_mut(settings.profile).session else {
         return;
     };
@@ -183,6 +186,9 @@ fn set(request: Request<'_>, context: &mut Context, settings: &Settings, rules: 
 }
 
 fn set_info(request: Request<'_>, context: &mut Context, settings: &Settings, rules: &Rules) {
+    if rules.info_set.is_empty() {
+        return;
+    }
     let Some(session) = &mut context.slot_mut(settings.profile).session else {
         return;
     };

@@ -152,10 +152,10 @@ pub fn send(request: Request<'_>, context: &mut Context) -> Result<(), OutOfMemo
             response_headers(request, context, settings)?;
         }
     }
-    let due = || context.slots.iter().flat_map(|slot| &slot.due);
-    if due().next().is_none() {
+    if context.slots.iter().all(|slot| slot.due.is_empty()) {
         return Ok(());
     }
+    let due = || context.slots.iter().flat_map(|slot| &slot.due);
     headers_out::remove(request, SET_COOKIE, |line| {
         let is_due = |name| due().any(|due| due.cookie.as_deref().map(str::as_bytes) == Some(name));
         set_cookie_name(line).is_some_and(is_due)
@@ -177,15 +177,16 @@ pub fn send(request: Request<'_>, context: &mut Context) -> Result<(), OutOfMemo
 
 /// A refused cookie is expired, unless a new one takes its place.
 fn clear_refused(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    if !settings.cookie.clear_invalid
-        || context.slot_mut(settings.profile).found == SessionStatus::Error
-    {
+    let slot = context.slot_mut(settings.profile);
+    if !settings.cookie.clear_invalid || slot.found == SessionStatus::Error {
         return;
     }
-    if core::mem::take(&mut context.slot_mut(settings.profile).refused_cookie) {
+    let refused_cookie = core::mem::take(&mut slot.refused_cookie);
+    let refused_remember = core::mem::take(&mut slot.refused_remember);
+    if refused_cookie {
         save::expire_unless_due(request, context, settings, Kind::Session);
     }
-    if core::mem::take(&mut context.slot_mut(settings.profile).refused_remember) {
+    if refused_remember {
         save::expire_unless_due(request, context, settings, Kind::Remember);
     }
 }

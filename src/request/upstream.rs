@@ -1,5 +1,7 @@
 //! What the upstream sees of the session: mapped headers, property headers, and no token of ours.
 
+use std::borrow::Cow;
+
 use ngx::ffi::ngx_str_t;
 use serde_json::Value as Json;
 use session::{Remaining, Session, cookie_pairs};
@@ -88,7 +90,7 @@ fn take_restored(context: &mut Context) -> SmallVec<[String; 1]> {
     slots.filter_map(|slot| slot.restored.take()).collect()
 }
 
-type Headers<'s> = Vec<(&'s HeaderName, ngx_str_t)>;
+type Headers<'s> = SmallVec<[(&'s HeaderName, ngx_str_t); 4]>;
 
 fn map_headers<'s>(
     request: Request<'_>,
@@ -102,7 +104,7 @@ fn map_headers<'s>(
             .filter(|value| !value.is_null())
         {
             Some(value) => render(request, name, rule, value),
-            None => rule.default.map(|default| default.eval(request).to_vec()),
+            None => rule.default.map(|default| default.eval(request).into()),
         };
         let Some(value) = value.filter(|value| fits(request, name, value)) else {
             continue;
@@ -113,12 +115,12 @@ fn map_headers<'s>(
 }
 
 /// A value as the text of a header; `None` where the rule cannot show it.
-fn render(
+fn render<'v>(
     request: Request<'_>,
     name: &HeaderName,
     rule: &MapRule,
-    value: &Json,
-) -> Option<Vec<u8>> {
+    value: &'v Json,
+) -> Option<Cow<'v, [u8]>> {
     match (rule.format, value) {
         (MapFormat::Text, Json::Object(_) | Json::Array(_)) => {
             request_log!(
@@ -129,16 +131,16 @@ fn render(
             );
             None
         }
-        (MapFormat::Json, _) => Some(value.to_string().into_bytes()),
-        _ => Some(text_of(value).into_bytes()),
+        (MapFormat::Json, _) => Some(value.to_string().into_bytes().into()),
+        _ => Some(text_of(value)),
     }
 }
 
 /// Text as it is, everything else as compact JSON.
-pub fn text_of(value: &Json) -> String {
+pub fn text_of(value: &Json) -> Cow<'_, [u8]> {
     match value {
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
+        Json::String(text) => text.as_bytes().into(),
+        other => other.to_string().into_bytes().into(),
     }
 }
 

@@ -178,10 +178,9 @@ impl<'a> Cookie<'a> {
 
     pub fn from_fields(fields: Fields<'a>) -> Result<Self, JarError> {
         let Fields(name, value, domain, path, created, expires, flags) = fields;
-        if name.is_empty() || name.contains(['=', ';']) || value.contains(';') {
-            return Err(JarError::Text);
-        }
-        if name.bytes().chain(value.bytes()).any(is_control) {
+        let ends = |byte: u8| byte == b';' || is_control(byte);
+        let is_name = |byte: u8| byte != b'=' && !ends(byte);
+        if name.is_empty() || !name.bytes().all(is_name) || value.bytes().any(ends) {
             return Err(JarError::Text);
         }
         Ok(Self {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
-use memchr::memmem;
+use memchr::{memchr2, memmem};
 
 use crate::jar::cookie::{Cookie, Fields};
 use crate::scan;
@@ -25,28 +25,25 @@ pub(super) fn cookies_in(object: &[u8]) -> Option<Vec<Cookie<'_>>> {
     if marks.next().is_some() {
         return None;
     }
+    let text = std::str::from_utf8(object).ok()?;
     let at = value_of_jar(object)?;
-    Reader { text: object, at }.cookies()
+    Reader { text, at }.cookies()
 }
 
 /// Where the jar's value starts, if it is among the object's own fields.
 fn value_of_jar(object: &[u8]) -> Option<usize> {
-    let mut reader = Reader {
-        text: object,
-        at: 0,
-    };
-    reader.expect(b'{')?;
-    while !object[reader.at..].starts_with(JAR) {
-        (_, reader.at) = scan::string(object, reader.at)?;
-        reader.expect(b':')?;
-        (_, reader.at) = scan::value(object, reader.at)?;
-        reader.expect(b',')?;
+    let follows = |at: usize, byte: u8| (object.get(at) == Some(&byte)).then_some(at + 1);
+    let mut at = follows(0, b'{')?;
+    while !object[at..].starts_with(JAR) {
+        let (_, name) = scan::string(object, at)?;
+        let (_, value) = scan::value(object, follows(name, b':')?)?;
+        at = follows(value, b',')?;
     }
-    Some(reader.at + JAR.len())
+    Some(at + JAR.len())
 }
 
 struct Reader<'a> {
-    text: &'a [u8],
+    text: &'a str,
     at: usize,
 }
 
@@ -82,32 +79,38 @@ impl<'a> Reader<'a> {
 
     /// A string, and what follows it.
     fn string(&mut self, end: u8) -> Option<Cow<'a, str>> {
-        let (text, at) = match scan::string(self.text, self.at) {
-            Some((text, at)) => (Cow::Borrowed(text), at),
-            None => self.escaped()?,
+        self.expect(b'"')?;
+        let rest = &self.text[self.at..];
+        let length = memchr2(b'"', b'\\', rest.as_bytes())?;
+        let text = match rest.as_bytes()[length] {
+            b'"' => {
+                self.at += length + 1;
+                Cow::Borrowed(&rest[..length])
+            }
+            _ => self.escaped()?,
         };
-        self.at = at;
         self.expect(end)?;
         Some(text)
     }
 
-    fn escaped(&self) -> Option<(Cow<'a, str>, usize)> {
-        let rest = serde_json::Deserializer::from_slice(&self.text[self.at..]);
-        let mut values = rest.into_iter::<String>();
-        let text = values.next()?.ok()?;
-        Some((Cow::Owned(text), self.at + values.byte_offset()))
+    fn escaped(&mut self) -> Option<Cow<'a, str>> {
+        let start = self.at - 1;
+        let mut values = serde_json::Deserializer::from_str(&self.text[start..]).into_iter();
+        let text: String = values.next()?.ok()?;
+        self.at = start + values.byte_offset();
+        Some(Cow::Owned(text))
     }
 
     /// A whole number, and what follows it.
     fn number<T: FromStr>(&mut self, end: u8) -> Option<T> {
         let rest = &self.text[self.at..];
-        let length = rest.iter().position(|&byte| byte == end)?;
+        let length = rest.bytes().position(|byte| byte == end)?;
         self.at += length + 1;
-        std::str::from_utf8(&rest[..length]).ok()?.parse().ok()
+        rest[..length].parse().ok()
     }
 
     fn expect(&mut self, byte: u8) -> Option<()> {
-        let is_it = self.text.get(self.at) == Some(&byte);
+        let is_it = self.text.as_bytes().get(self.at) == Some(&byte);
         self.at += usize::from(is_it);
         is_it.then_some(())
     }
