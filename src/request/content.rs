@@ -101,7 +101,7 @@ pub fn logout(slot: &mut Slot) -> Due {
 
 /// Makes the changes in memory.
 fn change(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    if !context.may_store(request, settings) {
+    if !settings.may_change_on_request() || !context.may_store(request, settings) {
         return;
     }
     let rules = &settings.on_request;
@@ -140,9 +140,6 @@ pub fn apply(request: Request<'_>, context: &mut Context, settings: &Settings, r
 }
 
 fn unset(request: Request<'_>, context: &mut Context, settings: &Settings, rules: &Rules) {
-    if rules.unset.is_empty() {
-        return;
-    }
     let Some(session) = &mut context.slot_mut(settings.profile).session else {
         return;
     };
@@ -186,9 +183,6 @@ fn set(request: Request<'_>, context: &mut Context, settings: &Settings, rules: 
 }
 
 fn set_info(request: Request<'_>, context: &mut Context, settings: &Settings, rules: &Rules) {
-    if rules.info_set.is_empty() {
-        return;
-    }
     let Some(session) = &mut context.slot_mut(settings.profile).session else {
         return;
     };

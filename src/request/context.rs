@@ -350,6 +350,11 @@ impl Context {
         })
     }
 
+    /// Whether no jar has put cookies into the request.
+    pub fn has_restored_none(&self) -> bool {
+        self.slots.iter().all(|slot| slot.restored.is_none())
+    }
+
     /// The values of the Cookie lines that the client sent.
     pub fn cookies(&self) -> &[&'static [u8]] {
         &self.cookies

@@ -58,10 +58,10 @@ unsafe extern "C" fn on_body(r: *mut ngx_http_request_t, chain: *mut ngx_chain_t
 /// buffer of the body comes.
 fn strip_trailers(request: Request<'_>, body: *const ngx_chain_t) {
     let location = settings(request);
-    let keeps_cookies = jar::is_kept(request, location);
-    if location.control.is_empty() && !keeps_cookies {
+    if !location.hears_responses {
         return;
     }
+    let keeps_cookies = jar::is_kept(request, location);
     let links = core::iter::successors((!body.is_null()).then_some(body), |link| {
         // SAFETY: the chain of a filter's caller is live and ends with null.
         let next = unsafe { (**link).next };

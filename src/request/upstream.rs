@@ -21,8 +21,11 @@ pub fn prepare(
     request: Request<'_>,
     location: &'static LocationSettings,
 ) -> Result<(), OutOfMemory> {
-    let mut set = Headers::new();
     let mut context = Context::of(request);
+    if !location.edits_requests && context.as_deref().is_none_or(Context::has_restored_none) {
+        return Ok(());
+    }
+    let mut set = Headers::new();
     // What the jar put into the request for an earlier location may not be there for this one.
     let earlier = context.as_deref_mut().map(take_restored);
     let earlier = earlier.unwrap_or_default();
