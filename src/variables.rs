@@ -1,6 +1,7 @@
 //! `$session_…`: the session, readable wherever nginx takes variables.
 
 use core::ptr;
+use std::borrow::Cow;
 
 use ngx::core::Status;
 use ngx::ffi::{
@@ -181,7 +182,7 @@ pub unsafe fn bind(
 fn answer(
     r: *mut ngx_http_request_t,
     out: *mut ngx_variable_value_t,
-    value: impl FnOnce(Request<'_>) -> Option<Vec<u8>>,
+    value: impl FnOnce(Request<'_>) -> Option<Cow<'_, [u8]>>,
 ) -> ngx_int_t {
     guard(Status::NGX_ERROR.0, || {
         // SAFETY: nginx hands a live request and a place for the value to a variable's handler.
@@ -219,6 +220,9 @@ fn found(request: Request<'_>, profile: ProfileId) -> SessionStatus {
     })
 }
 
+/// What the variables of a fact show when it is one.
+const YES: Cow<'_, [u8]> = Cow::Borrowed(b"1");
+
 /// Makes a variable's handler of a function from the request and the profile to a text.
 macro_rules! handler {
     ($name:ident, |$request:ident, $profile:ident| $value:expr) => {
@@ -234,20 +238,20 @@ macro_rules! handler {
 }
 
 handler!(exists, |request, profile| session(request, profile)
-    .map(|_| b"1".to_vec()));
+    .map(|_| YES));
 handler!(is_new, |request, profile| {
-    (found(request, profile) == SessionStatus::New).then(|| b"1".to_vec())
+    (found(request, profile) == SessionStatus::New).then_some(YES)
 });
 handler!(status, |request, profile| Some(
-    found(request, profile).text().as_bytes().to_vec()
+    found(request, profile).text().as_bytes().into()
 ));
 handler!(remember, |request, profile| {
     session(request, profile)
         .filter(|session| session.has_remember_token() && !session.forget())
-        .map(|_| b"1".to_vec())
+        .map(|_| YES)
 });
 handler!(json, |request, profile| session(request, profile)
-    .map(|session| session.data_json().into_bytes()));
+    .map(|session| session.data_json().into_bytes().into()));
 
 unsafe extern "C" fn property<const PROPERTY: u8>(
     r: *mut ngx_http_request_t,
@@ -261,7 +265,9 @@ unsafe extern "C" fn property<const PROPERTY: u8>(
         let remaining = session.remaining(policy, request.now());
         one_line(
             request,
-            property_text(Property::from_u8(PROPERTY), session, &remaining)?,
+            property_text(Property::from_u8(PROPERTY), session, &remaining)?
+                .into_bytes()
+                .into(),
         )
     })
 }
@@ -387,15 +393,15 @@ unsafe fn rest_of_name<'a>(data: usize) -> Option<&'a str> {
 }
 
 /// A value as a variable shows it; null is nothing.
-fn show(request: Request<'_>, value: &Json) -> Option<Vec<u8>> {
+fn show<'v>(request: Request<'_>, value: &'v Json) -> Option<Cow<'v, [u8]>> {
     let text = (!value.is_null()).then(|| text_of(value))?;
     one_line(request, text)
 }
 
 /// Variables end up in headers, where a line break would begin another header: a text with one is not shown.
 /// `$session_json` shows it escaped.
-fn one_line(request: Request<'_>, text: String) -> Option<Vec<u8>> {
-    if text.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+fn one_line<'v>(request: Request<'_>, text: Cow<'v, [u8]>) -> Option<Cow<'v, [u8]>> {
+    if text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
         request_log!(
             ERR,
             request,
@@ -403,7 +409,7 @@ fn one_line(request: Request<'_>, text: String) -> Option<Vec<u8>> {
         );
         return None;
     }
-    Some(text.into_bytes())
+    Some(text)
 }
 
 /// Finds a key as a variable's name spells it.

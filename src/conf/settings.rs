@@ -40,6 +40,10 @@ pub struct LocationSettings {
     pub foreign: Vec<Arc<Policy>>,
     /// The response headers that drive a session here.
     pub control: Vec<HeaderName>,
+    /// A response may have something for a session: a control header, or a cookie for the jar.
+    pub hears_responses: bool,
+    /// Requests may have to be edited before they go upstream.
+    pub edits_requests: bool,
     /// Some session is used here.
     pub is_on: bool,
 }
@@ -65,12 +69,17 @@ impl LocationSettings {
         if sessions[0].action.is_on() {
             main.profiles.check_unnamed(&sessions[0].policy)?;
         }
+        let owned: Vec<_> = sessions
+            .iter()
+            .flat_map(Settings::owned)
+            .chain(main.profiles.owned())
+            .collect();
         Ok(LocationSettings {
-            owned: sessions
+            hears_responses: sessions
                 .iter()
-                .flat_map(Settings::owned)
-                .chain(main.profiles.owned())
-                .collect(),
+                .any(|settings| settings.control.is_some() || settings.jar.is_some()),
+            edits_requests: !owned.is_empty() || sessions.iter().any(|settings| settings.hide),
+            owned,
             foreign: main.profiles.hidden(|profile| {
                 let mut used = sessions.iter().filter(|settings| settings.action.is_on());
                 !used.any(|settings| settings.profile == profile)
@@ -291,6 +300,11 @@ impl Settings {
             (None, None) => true,
             _ => false,
         }
+    }
+
+    /// Whether the session may change before the content.
+    pub fn may_change_on_request(&self) -> bool {
+        self.subject.is_some() || self.create == Create::Always || !self.on_request.is_empty()
     }
 
     /// Whether the session may change when the response is there.

@@ -8,10 +8,10 @@ use core::fmt;
 use core::ptr;
 
 use ngx::ffi::{
-    ngx_hash_find, ngx_hash_key, ngx_http_core_main_conf_t, ngx_http_core_module,
-    ngx_http_header_t, ngx_list_create, ngx_list_push, ngx_list_t, ngx_str_t, ngx_table_elt_t,
+    ngx_hash_key, ngx_http_header_t, ngx_http_headers_in, ngx_list_create, ngx_list_push,
+    ngx_list_t, ngx_str_t, ngx_table_elt_t,
 };
-use session::{Hidden, hide_cookies};
+use session::{Hidden, cookie_pairs, hide_cookies};
 use thiserror::Error;
 
 use super::Request;
@@ -31,6 +31,9 @@ pub enum NameError {
 pub struct HeaderName {
     text: Box<[u8]>,
     lowcase: Box<[u8]>,
+    hash: usize,
+    /// Where nginx keeps a pointer to the header, as an offset in `headers_in`.
+    pointer: Option<usize>,
 }
 
 impl PartialEq for HeaderName {
@@ -73,6 +76,8 @@ impl HeaderName {
         }
         Ok(HeaderName {
             text: text.into(),
+            hash: hash(&lowcase),
+            pointer: known_pointer(&lowcase),
             lowcase,
         })
     }
@@ -92,6 +97,24 @@ impl fmt::Display for HeaderName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.text))
     }
+}
+
+/// As nginx hashes names.
+fn hash(lowcase: &[u8]) -> usize {
+    // SAFETY: only reads the bytes.
+    unsafe { ngx_hash_key(lowcase.as_ptr().cast_mut(), lowcase.len()) }
+}
+
+/// Where nginx keeps a pointer to the header of that name, if it knows the header.
+fn known_pointer(lowcase: &[u8]) -> Option<usize> {
+    // SAFETY: the table is never written, and ends with an entry without a name.
+    let known = unsafe {
+        let first = ptr::addr_of!(ngx_http_headers_in).cast::<ngx_http_header_t>();
+        let entries = (0..).map(|index| &*first.add(index));
+        let mut entries = entries.take_while(|entry| entry.name.len > 0);
+        entries.find(|entry| entry.name.as_bytes().eq_ignore_ascii_case(lowcase))?
+    };
+    Some(known.offset).filter(|offset| *offset > 0)
 }
 
 /// Case and `-`/`_` do not distinguish headers: CGI makes both the same variable.
@@ -153,13 +176,12 @@ pub struct OutOfMemory;
 impl Edit<'_> {
     /// Applies the edit. Nothing is allocated when nothing changes.
     pub fn apply(&self, request: Request<'_>) -> Result<(), OutOfMemory> {
-        if self.set.is_empty()
-            && self.add_cookie.is_none()
-            && !headers(request).any(|h| self.changes(h))
-        {
+        if !self.changes_any(request) {
             return Ok(());
         }
-        let list = NewList::create(request)?;
+        // The cookies to add may need a header of their own.
+        let most = headers(request).count() + self.set.len() + 1;
+        let list = NewList::create(request, most)?;
         let mut last_cookie = ptr::null_mut();
         for header in headers(request) {
             let copy = self.copy(request, &list, header)?;
@@ -171,7 +193,7 @@ impl Edit<'_> {
             add_cookies(request, &list, last_cookie, cookies)?;
         }
         for &(name, value) in self.set {
-            list.push(new_header(&name.text, &name.lowcase, value, request)?)?;
+            list.push(new_header(&name.text, &name.lowcase, name.hash, value))?;
         }
         list.install(request);
         self.fix_known_headers(request)?;
@@ -179,6 +201,14 @@ impl Edit<'_> {
             link_cookies(request)?;
         }
         Ok(())
+    }
+
+    fn changes_any(&self, request: Request<'_>) -> bool {
+        if !self.set.is_empty() || self.add_cookie.is_some() {
+            return true;
+        }
+        let may_change = self.hide_cookie.is_some() || self.removed().next().is_some();
+        may_change && headers(request).any(|header| self.removes(header) || self.hides(header))
     }
 
     fn removes(&self, header: &ngx_table_elt_t) -> bool {
@@ -191,18 +221,11 @@ impl Edit<'_> {
         self.remove.iter().chain(self.hide.iter().copied())
     }
 
-    fn changes(&self, header: &ngx_table_elt_t) -> bool {
-        self.removes(header) || self.hides(header)
-    }
-
     fn hides(&self, header: &ngx_table_elt_t) -> bool {
-        match self.hide_cookie {
-            Some(hide) if is_cookie(header) => !matches!(
-                hide_cookies(header.value.as_bytes(), hide),
-                Hidden::Unchanged
-            ),
-            _ => false,
-        }
+        self.hide_cookie.is_some_and(|hide| {
+            let mut cookies = cookie_pairs(header.value.as_bytes());
+            is_cookie(header) && cookies.any(|(name, _)| hide(name))
+        })
     }
 
     fn copy(
@@ -228,10 +251,13 @@ impl Edit<'_> {
     /// nginx keeps pointers to the headers it knows (`$http_user_agent`, `$remote_user` are read through them).
     fn fix_known_headers(&self, request: Request<'_>) -> Result<(), OutOfMemory> {
         for name in self.removed() {
+            let Some(pointer) = name.pointer else {
+                continue;
+            };
             let now = headers(request)
                 .find(|h| name.matches(h.key.as_bytes()))
                 .map_or(ptr::null(), ptr::from_ref);
-            point_known_header(request, name, now.cast_mut())?;
+            point_known_header(request, name, pointer, now.cast_mut())?;
         }
         Ok(())
     }
@@ -257,23 +283,16 @@ fn add_cookies(
     // SAFETY: an element of the new list, or null.
     let Some(last) = (unsafe { last.as_mut() }) else {
         let value = request.store(cookies.as_bytes()).ok_or(OutOfMemory)?;
-        return list
-            .push(new_header(b"Cookie", b"cookie", value, request)?)
-            .map(drop);
+        let header = new_header(b"Cookie", b"cookie", hash(b"cookie"), value);
+        return list.push(header).map(drop);
     };
-    let line = [last.value.as_bytes(), b"; ", cookies.as_bytes()].concat();
-    last.value = request.store(&line).ok_or(OutOfMemory)?;
+    let line = [last.value.as_bytes(), b"; ", cookies.as_bytes()];
+    last.value = request.store_all(&line).ok_or(OutOfMemory)?;
     Ok(())
 }
 
 /// A header for the list. Its name lives as long as the configuration.
-fn new_header(
-    name: &[u8],
-    lowcase: &[u8],
-    value: ngx_str_t,
-    request: Request<'_>,
-) -> Result<ngx_table_elt_t, OutOfMemory> {
-    let lowcase = request.store(lowcase).ok_or(OutOfMemory)?;
+fn new_header(name: &[u8], lowcase: &[u8], hash: usize, value: ngx_str_t) -> ngx_table_elt_t {
     // SAFETY: all-zero is valid for the structure, and newer versions need `next` to be null.
     let mut header: ngx_table_elt_t = unsafe { core::mem::zeroed() };
     header.key = ngx_str_t {
@@ -281,18 +300,18 @@ fn new_header(
         data: name.as_ptr().cast_mut(),
     };
     header.value = value;
-    header.lowcase_key = lowcase.data;
-    // SAFETY: hashes the bytes just stored.
-    header.hash = unsafe { ngx_hash_key(lowcase.data, lowcase.len) };
-    Ok(header)
+    header.lowcase_key = lowcase.as_ptr().cast_mut();
+    header.hash = hash;
+    header
 }
 
 struct NewList(*mut ngx_list_t);
 
 impl NewList {
-    fn create(request: Request<'_>) -> Result<NewList, OutOfMemory> {
+    /// A list with room for so many at once.
+    fn create(request: Request<'_>, room: usize) -> Result<NewList, OutOfMemory> {
         // SAFETY: the pool is the request's.
-        let list = unsafe { ngx_list_create(request.pool(), 20, size_of::<ngx_table_elt_t>()) };
+        let list = unsafe { ngx_list_create(request.pool(), room, size_of::<ngx_table_elt_t>()) };
         if list.is_null() {
             Err(OutOfMemory)
         } else {
@@ -326,38 +345,20 @@ impl NewList {
     }
 }
 
-/// Lets nginx's pointer to a known header, if it has one, point to `header` (null: there is none).
+/// Lets nginx's pointer to a known header point to `header` (null: there is none).
 fn point_known_header(
     request: Request<'_>,
     name: &HeaderName,
+    pointer: usize,
     header: *mut ngx_table_elt_t,
 ) -> Result<(), OutOfMemory> {
     if cfg!(not(ngx_linked_headers)) && &*name.lowcase == b"x-forwarded-for" {
         return point_forwarded_for(request, header);
     }
-    // SAFETY: the main configuration of the core module is always there; its hash of known headers gives the offset of
-    // a pointer in `headers_in`, or 0.
+    // SAFETY: the offset is that of a pointer to a header in this structure.
     unsafe {
-        let core = *request
-            .raw()
-            .main_conf
-            .add((*ptr::addr_of!(ngx_http_core_module)).ctx_index);
-        let known = &raw mut (*core.cast::<ngx_http_core_main_conf_t>()).headers_in_hash;
-        let hash = ngx_hash_key(name.lowcase.as_ptr().cast_mut(), name.lowcase.len());
-        let entry = ngx_hash_find(
-            known,
-            hash,
-            name.lowcase.as_ptr().cast_mut(),
-            name.lowcase.len(),
-        );
-        if entry.is_null() || (*entry.cast::<ngx_http_header_t>()).offset == 0 {
-            return Ok(());
-        }
-        let offset = (*entry.cast::<ngx_http_header_t>()).offset;
-        let slot = (&raw mut (*request.as_ptr()).headers_in)
-            .byte_add(offset)
-            .cast::<*mut ngx_table_elt_t>();
-        *slot = header;
+        let slot = (&raw mut (*request.as_ptr()).headers_in).byte_add(pointer);
+        *slot.cast::<*mut ngx_table_elt_t>() = header;
     }
     Ok(())
 }

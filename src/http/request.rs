@@ -141,20 +141,27 @@ impl<'r> Request<'r> {
 
     /// Copies bytes into the request's pool. `None`: out of memory.
     pub fn store(self, text: &[u8]) -> Option<ngx_str_t> {
-        if text.is_empty() {
+        self.store_all(&[text])
+    }
+
+    /// Copies bytes into the request's pool, one after another. `None`: out of memory.
+    pub fn store_all(self, parts: &[&[u8]]) -> Option<ngx_str_t> {
+        let len = parts.iter().map(|part| part.len()).sum();
+        if len == 0 {
             return Some(ngx_str_t::empty());
         }
-        // SAFETY: the pool is live; the copy stays inside the new block.
+        // SAFETY: the pool is live; the copies fill the new block.
         unsafe {
-            let data = ngx_pnalloc(self.pool(), text.len()).cast::<u8>();
+            let data = ngx_pnalloc(self.pool(), len).cast::<u8>();
             if data.is_null() {
                 return None;
             }
-            core::ptr::copy_nonoverlapping(text.as_ptr(), data, text.len());
-            Some(ngx_str_t {
-                len: text.len(),
-                data,
-            })
+            let mut end = data;
+            for part in parts {
+                core::ptr::copy_nonoverlapping(part.as_ptr(), end, part.len());
+                end = end.add(part.len());
+            }
+            Some(ngx_str_t { len, data })
         }
     }
 

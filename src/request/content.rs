@@ -101,7 +101,7 @@ pub fn logout(slot: &mut Slot) -> Due {
 
 /// Makes the changes in memory.
 fn change(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    if !context.may_store(request, settings) {
+    if !settings.may_change_on_request() || !context.may_store(request, settings) {
         return;
     }
     let rules = &settings.on_request;

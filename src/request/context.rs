@@ -151,8 +151,8 @@ pub struct Slot {
     pub ended: bool,
     /// The jar of that session, once it has been read.
     pub jar: Option<Box<Jar>>,
-    /// The names of the cookies that the jar has put into the request.
-    pub restored: Vec<String>,
+    /// The cookies that the jar has put into the request.
+    pub restored: Option<String>,
     /// The request's session cookie was refused and is to be expired.
     pub refused_cookie: bool,
     /// The request's remember cookie was refused and is to be expired.
@@ -178,7 +178,7 @@ impl Slot {
             session: None,
             ended: false,
             jar: None,
-            restored: Vec::new(),
+            restored: None,
             refused_cookie: false,
             refused_remember: false,
             renewed_elsewhere: false,
@@ -349,6 +349,11 @@ impl Context {
                     State::Ended => false,
                 }
         })
+    }
+
+    /// Whether no jar has put cookies into the request.
+    pub fn has_restored_none(&self) -> bool {
+        self.slots.iter().all(|slot| slot.restored.is_none())
     }
 
     /// The values of the Cookie lines that the client sent.

@@ -58,10 +58,10 @@ unsafe extern "C" fn on_body(r: *mut ngx_http_request_t, chain: *mut ngx_chain_t
 /// buffer of the body comes.
 fn strip_trailers(request: Request<'_>, body: *const ngx_chain_t) {
     let location = settings(request);
-    let keeps_cookies = jar::is_kept(request, location);
-    if location.control.is_empty() && !keeps_cookies {
+    if !location.hears_responses {
         return;
     }
+    let keeps_cookies = jar::is_kept(request, location);
     let links = core::iter::successors((!body.is_null()).then_some(body), |link| {
         // SAFETY: the chain of a filter's caller is live and ends with null.
         let next = unsafe { (**link).next };
@@ -152,10 +152,10 @@ pub fn send(request: Request<'_>, context: &mut Context) -> Result<(), OutOfMemo
             response_headers(request, context, settings)?;
         }
     }
-    let due = || context.slots.iter().flat_map(|slot| &slot.due);
-    if due().next().is_none() {
+    if context.slots.iter().all(|slot| slot.due.is_empty()) {
         return Ok(());
     }
+    let due = || context.slots.iter().flat_map(|slot| &slot.due);
     headers_out::remove(request, SET_COOKIE, |line| {
         let is_due = |name| due().any(|due| due.cookie.as_deref().map(str::as_bytes) == Some(name));
         set_cookie_name(line).is_some_and(is_due)
@@ -177,15 +177,16 @@ pub fn send(request: Request<'_>, context: &mut Context) -> Result<(), OutOfMemo
 
 /// A refused cookie is expired, unless a new one takes its place.
 fn clear_refused(request: Request<'_>, context: &mut Context, settings: &Settings) {
-    if !settings.cookie.clear_invalid
-        || context.slot_mut(settings.profile).found == SessionStatus::Error
-    {
+    let slot = context.slot_mut(settings.profile);
+    if !settings.cookie.clear_invalid || slot.found == SessionStatus::Error {
         return;
     }
-    if core::mem::take(&mut context.slot_mut(settings.profile).refused_cookie) {
+    let refused_cookie = core::mem::take(&mut slot.refused_cookie);
+    let refused_remember = core::mem::take(&mut slot.refused_remember);
+    if refused_cookie {
         save::expire_unless_due(request, context, settings, Kind::Session);
     }
-    if core::mem::take(&mut context.slot_mut(settings.profile).refused_remember) {
+    if refused_remember {
         save::expire_unless_due(request, context, settings, Kind::Remember);
     }
 }

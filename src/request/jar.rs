@@ -1,5 +1,7 @@
 //! The cookie jar: the upstream's own cookies stay in the session and go back to the upstream only.
 
+use std::borrow::Cow;
+
 use session::jar::{Reason, Stored};
 use session::{Jar, Origin, set_cookie_name};
 use smallvec::SmallVec;
@@ -81,8 +83,11 @@ pub fn fill(request: Request<'_>, context: &mut Context, settings: &Settings, li
         ),
     }
     if jar.changed() {
-        let json = (!jar.is_empty()).then(|| jar.to_json());
-        session_to_fill(request, context, settings).set_stored_jar(json);
+        session_to_fill(request, context, settings);
+        let slot = context.slot_mut(settings.profile);
+        if let (Some(session), Some(jar)) = (&mut slot.session, &slot.jar) {
+            session.keep_jar(jar);
+        }
     }
 }
 
@@ -94,37 +99,21 @@ fn log_ignored(request: Request<'_>, reason: Reason) {
     );
 }
 
-/// What the jar gives to the upstream of a request.
-#[derive(Default)]
-pub struct Restored {
-    /// The cookies' names.
-    pub names: Vec<String>,
-    /// The value of a Cookie header.
-    pub header: Option<String>,
-}
-
-/// The jar's cookies for a request.
-pub fn restore(request: Request<'_>, context: &mut Context, settings: &Settings) -> Restored {
-    let Some(jar_settings) = &settings.jar else {
-        return Restored::default();
-    };
+/// The jar's cookies for the upstream of a request, as the value of a Cookie header.
+pub fn restore(request: Request<'_>, context: &mut Context, settings: &Settings) -> Option<String> {
+    let jar_settings = settings.jar.as_ref()?;
     if !context.works(request, settings.profile) {
-        return Restored::default();
+        return None;
     }
     let slot = context.slot_mut(settings.profile);
-    if slot.session.is_none() {
-        return Restored::default();
-    }
-    let jar = open(request, slot, jar_settings);
-    if jar.is_empty() {
-        return Restored::default();
-    }
+    let session = slot.session.as_ref()?;
     let origin = OriginTexts::of(request, jar_settings);
-    let sent = jar.cookies_for(&origin.get(), request.now());
-    Restored {
-        names: sent.names().map(str::to_owned).collect(),
-        header: sent.header(),
-    }
+    let header = session.jar_header(&origin.get(), request.now());
+    header.unwrap_or_else(|_| {
+        // This says what is wrong, once a request.
+        open(request, slot, jar_settings);
+        None
+    })
 }
 
 /// The session's jar, read once a request.
@@ -141,18 +130,17 @@ fn open<'s>(request: Request<'_>, slot: &'s mut Slot, settings: &JarSettings) ->
 }
 
 /// Where cookies of a request belong, as the client sees it.
-struct OriginTexts {
-    host: String,
-    path: String,
+struct OriginTexts<'r> {
+    host: Cow<'r, str>,
+    path: Cow<'r, str>,
     secure: bool,
 }
 
-impl OriginTexts {
-    fn of(request: Request<'_>, settings: &JarSettings) -> OriginTexts {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+impl<'r> OriginTexts<'r> {
+    fn of(request: Request<'r>, settings: &JarSettings) -> OriginTexts<'r> {
         OriginTexts {
-            host: text(settings.host.eval(request)),
-            path: text(request.main().unparsed_uri()),
+            host: String::from_utf8_lossy(settings.host.eval(request)),
+            path: String::from_utf8_lossy(request.main().unparsed_uri()),
             secure: request.is_tls(),
         }
     }

@@ -26,6 +26,7 @@ pub enum Due {
 }
 
 /// What a response brings for the sessions of its location.
+#[derive(Default)]
 pub struct Brought<'r> {
     orders: AllOrders,
     cookies: jar::Lines<'r>,
@@ -50,6 +51,9 @@ pub fn take<'r>(
     context: &mut Context,
     location: &LocationSettings,
 ) -> Brought<'r> {
+    if !location.hears_responses {
+        return Brought::default();
+    }
     let orders = match control::answer(request, location) {
         Some(upstream) if context.obeyed != Some(upstream) => {
             context.obeyed = Some(upstream);

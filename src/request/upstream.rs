@@ -1,12 +1,14 @@
 //! What the upstream sees of the session: mapped headers, property headers, and no token of ours.
 
+use std::borrow::Cow;
+
 use ngx::ffi::ngx_str_t;
 use serde_json::Value as Json;
-use session::{Remaining, Session};
+use session::{Remaining, Session, cookie_pairs};
 use smallvec::SmallVec;
 
 use super::context::{Context, SessionStatus};
-use super::jar::{self, Restored};
+use super::jar;
 use crate::conf::{LocationSettings, Lookup, MapFormat, MapRule, Property, Settings};
 use crate::http::headers_in::{Edit, HeaderName, OutOfMemory};
 use crate::http::{Request, arguments};
@@ -19,13 +21,14 @@ pub fn prepare(
     request: Request<'_>,
     location: &'static LocationSettings,
 ) -> Result<(), OutOfMemory> {
-    let mut set = Vec::new();
-    let mut cookies = Restored::default();
     let mut context = Context::of(request);
-    let no_longer = context
-        .as_deref_mut()
-        .map(forget_restored)
-        .unwrap_or_default();
+    if !location.edits_requests && context.as_deref().is_none_or(Context::has_restored_none) {
+        return Ok(());
+    }
+    let mut set = Headers::new();
+    // What the jar put into the request for an earlier location may not be there for this one.
+    let earlier = context.as_deref_mut().map(take_restored);
+    let earlier = earlier.unwrap_or_default();
     let mut hidden = SmallVec::<[&Settings; 2]>::new();
     for settings in &location.sessions {
         let status = context.as_ref().map_or(SessionStatus::Off, |context| {
@@ -38,8 +41,8 @@ pub fn prepare(
             continue;
         }
         if let Some(context) = context.as_deref_mut().filter(|_| settings.jar.is_some()) {
-            cookies = jar::restore(request, context, settings);
-            context.slot_mut(settings.profile).restored = cookies.names.clone();
+            let cookies = jar::restore(request, context, settings);
+            context.slot_mut(settings.profile).restored = cookies;
         }
         let session = context
             .as_deref()
@@ -47,20 +50,13 @@ pub fn prepare(
         map_headers(request, settings, session, &mut set)?;
         property_headers(request, settings, session, &mut set)?;
     }
-    let foreign = |name: &[u8]| {
-        location
-            .foreign
-            .iter()
-            .any(|policy| policy.owns_cookie(name))
-    };
-    let has = |names: &[String], name: &[u8]| names.iter().any(|n| n.as_bytes() == name);
-    let owns = |name: &[u8]| {
-        hidden.iter().any(|settings| settings.owns_cookie(name))
-            || (!hidden.is_empty() && foreign(name))
-            || has(&cookies.names, name)
-            || has(&no_longer, name)
-    };
-    let hides = !hidden.is_empty() || !cookies.names.is_empty() || !no_longer.is_empty();
+    let slots = context.as_deref().map(|context| &context.slots[..]);
+    let mut restored = slots
+        .iter()
+        .flat_map(|slots| *slots)
+        .filter_map(|slot| slot.restored.as_deref());
+    // Only one session of a location has a jar.
+    let restored = restored.next();
     let places = || hidden.iter().flat_map(|settings| &settings.lookup);
     let headers: SmallVec<[&HeaderName; 2]> = places().filter_map(Lookup::header).collect();
     if places().any(Lookup::only_reads) {
@@ -68,25 +64,36 @@ pub fn prepare(
             places().any(|place| place.is_argument(name))
         })?;
     }
+    let is_in =
+        |cookies: &str, name: &[u8]| cookie_pairs(cookies.as_bytes()).any(|(own, _)| own == name);
+    let hides = |name: &[u8]| {
+        hidden.iter().any(|settings| settings.owns_cookie(name))
+            || (!hidden.is_empty()
+                && location
+                    .foreign
+                    .iter()
+                    .any(|policy| policy.owns_cookie(name)))
+            || restored.is_some_and(|cookies| is_in(cookies, name))
+            || earlier.iter().any(|cookies| is_in(cookies, name))
+    };
+    let hides_some = !hidden.is_empty() || restored.is_some() || !earlier.is_empty();
     Edit {
         remove: &location.owned,
         hide: &headers,
         set: &set,
-        hide_cookie: if hides { Some(&owns) } else { None },
-        add_cookie: cookies.header.as_deref(),
+        hide_cookie: if hides_some { Some(&hides) } else { None },
+        add_cookie: restored,
     }
     .apply(request)
 }
 
-/// What the jar put into the request for an earlier location may not be there for this one.
-fn forget_restored(context: &mut Context) -> Vec<String> {
+/// What the jars have put into the request until now.
+fn take_restored(context: &mut Context) -> SmallVec<[String; 1]> {
     let slots = context.slots.iter_mut();
-    slots
-        .flat_map(|slot| core::mem::take(&mut slot.restored))
-        .collect()
+    slots.filter_map(|slot| slot.restored.take()).collect()
 }
 
-type Headers<'s> = Vec<(&'s HeaderName, ngx_str_t)>;
+type Headers<'s> = SmallVec<[(&'s HeaderName, ngx_str_t); 4]>;
 
 fn map_headers<'s>(
     request: Request<'_>,
@@ -100,7 +107,7 @@ fn map_headers<'s>(
             .filter(|value| !value.is_null())
         {
             Some(value) => render(request, name, rule, value),
-            None => rule.default.map(|default| default.eval(request).to_vec()),
+            None => rule.default.map(|default| default.eval(request).into()),
         };
         let Some(value) = value.filter(|value| fits(request, name, value)) else {
             continue;
@@ -111,12 +118,12 @@ fn map_headers<'s>(
 }
 
 /// A value as the text of a header; `None` where the rule cannot show it.
-fn render(
+fn render<'v>(
     request: Request<'_>,
     name: &HeaderName,
     rule: &MapRule,
-    value: &Json,
-) -> Option<Vec<u8>> {
+    value: &'v Json,
+) -> Option<Cow<'v, [u8]>> {
     match (rule.format, value) {
         (MapFormat::Text, Json::Object(_) | Json::Array(_)) => {
             request_log!(
@@ -127,16 +134,16 @@ fn render(
             );
             None
         }
-        (MapFormat::Json, _) => Some(value.to_string().into_bytes()),
-        _ => Some(text_of(value).into_bytes()),
+        (MapFormat::Json, _) => Some(value.to_string().into_bytes().into()),
+        _ => Some(text_of(value)),
     }
 }
 
 /// Text as it is, everything else as compact JSON.
-pub fn text_of(value: &Json) -> String {
+pub fn text_of(value: &Json) -> Cow<'_, [u8]> {
     match value {
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
+        Json::String(text) => text.as_bytes().into(),
+        other => other.to_string().into_bytes().into(),
     }
 }
 

@@ -18,6 +18,8 @@ mod line;
 mod place;
 mod text;
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::fmt;
 
 use serde_json::Value;
@@ -142,17 +144,17 @@ pub struct Jar {
     slots: Vec<Slot>,
     limits: Limits,
     /// What lines have ended since the jar was read, also what another has set again.
-    ended: Vec<(String, Place)>,
+    ended: Vec<(Cow<'static, str>, Place<'static>)>,
     is_changed: bool,
     evicted: usize,
 }
 
 /// The cookies of a jar that go with a request, see [`Jar::cookies_for`].
-pub struct Sent<'a>(Vec<&'a Cookie>);
+pub struct Sent<'a>(Vec<Cookie<'a>>);
 
 #[derive(Clone)]
 struct Slot {
-    cookie: Cookie,
+    cookie: Cookie<'static>,
     /// A line has set it since the jar was read, be it to what it was.
     is_set: bool,
 }
@@ -160,7 +162,7 @@ struct Slot {
 impl Jar {
     /// The jar that a session holds. `null` and an empty object are empty jars: Lua does not tell an empty list from an object.
     pub fn from_json(json: &Value) -> Result<Self, JarError> {
-        let cookies: Vec<Cookie> = match json {
+        let cookies: Vec<Cookie<'_>> = match json {
             Value::Array(list) => list
                 .iter()
                 .map(Cookie::from_json)
@@ -172,15 +174,15 @@ impl Jar {
         Ok(Self::of(cookies))
     }
 
-    /// The jar in the text of an object with a session's data. None when it is not as [`Self::to_json`] gives it:
-    /// [`Self::from_json`] says why then.
+    /// The jar in the text of an object with a session's data, which must be JSON. None when it is not written as is usual, or
+    /// not as [`Self::to_json`] gives it: [`Self::from_json`] has the word then.
     pub(crate) fn in_object(object: &[u8]) -> Option<Self> {
-        text::jar_in(object)
+        text::cookies_in(object).map(Self::of)
     }
 
-    fn of(cookies: Vec<Cookie>) -> Self {
-        let unset = |cookie| Slot {
-            cookie,
+    fn of(cookies: Vec<Cookie<'_>>) -> Self {
+        let unset = |cookie: Cookie<'_>| Slot {
+            cookie: cookie.owned(),
             is_set: false,
         };
         let mut jar = Self {
@@ -264,22 +266,8 @@ impl Jar {
     /// The cookies for a request: those of longer paths first, then the older ones (RFC 6265bis, 5.8.3). `now` in Unix seconds.
     #[must_use]
     pub fn cookies_for(&self, request: &Origin<'_>, now: u64) -> Sent<'_> {
-        if self.slots.is_empty() {
-            return Sent(Vec::new());
-        }
-        let host = Host::of(request.host);
-        let path = match place::without_query(request.path) {
-            "" => "/",
-            path => path,
-        };
-        let mut cookies: Vec<&Cookie> = self
-            .slots
-            .iter()
-            .map(|slot| &slot.cookie)
-            .filter(|cookie| !cookie.is_expired(now) && cookie.is_for(&host, path, request.secure))
-            .collect();
-        cookies.sort_by_key(|cookie| std::cmp::Reverse(cookie.place.path.len()));
-        Sent(cookies)
+        let cookies = self.slots.iter().map(|slot| slot.cookie.borrowed());
+        Sent::of(cookies, request, now)
     }
 
     /// The value of the Cookie header for a request, none without cookies for it. `now` in Unix seconds.
@@ -314,7 +302,7 @@ impl Jar {
         jar
     }
 
-    fn admit(&self, line: &[u8], origin: &Origin<'_>, now: u64) -> Result<Cookie, Reason> {
+    fn admit(&self, line: &[u8], origin: &Origin<'_>, now: u64) -> Result<Cookie<'static>, Reason> {
         let cookie = Cookie::set(line, origin, now)?;
         if cookie.size() > self.limits.size {
             return Err(Reason::TooLarge);
@@ -331,7 +319,7 @@ impl Jar {
 
     /// True when the jar is another one now. A cookie that replaces one takes over its age; one that has expired is left to
     /// [`Self::make_room`], as if it were gone.
-    fn put(&mut self, mut cookie: Cookie, now: u64) -> bool {
+    fn put(&mut self, mut cookie: Cookie<'static>, now: u64) -> bool {
         let old = self
             .slots
             .iter()
@@ -359,7 +347,7 @@ impl Jar {
         true
     }
 
-    fn end(&mut self, name: String, place: Place) {
+    fn end(&mut self, name: Cow<'static, str>, place: Place<'static>) {
         let before = self.slots.len();
         self.slots.retain(|slot| !slot.cookie.is(&name, &place));
         self.is_changed |= self.slots.len() != before;
@@ -380,7 +368,26 @@ impl Jar {
     }
 }
 
-impl Sent<'_> {
+impl<'a> Sent<'a> {
+    /// Those of the jar in the text of an object, as [`Jar::in_object`] reads it.
+    pub(crate) fn in_object(object: &'a [u8], request: &Origin<'_>, now: u64) -> Option<Self> {
+        let cookies = text::cookies_in(object)?;
+        Some(Self::of(cookies.into_iter(), request, now))
+    }
+
+    fn of(cookies: impl Iterator<Item = Cookie<'a>>, request: &Origin<'_>, now: u64) -> Self {
+        let host = Host::of(request.host);
+        let path = match place::without_query(request.path) {
+            "" => "/",
+            path => path,
+        };
+        let mut sent: Vec<Cookie<'a>> = cookies
+            .filter(|cookie| !cookie.is_expired(now) && cookie.is_for(&host, path, request.secure))
+            .collect();
+        sent.sort_by_key(|cookie| (Reverse(cookie.place.path.len()), cookie.created));
+        Self(sent)
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -389,7 +396,7 @@ impl Sent<'_> {
 
     /// Their names, to take a client's cookies that are called the same out of the request. A name can be there more than once.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|cookie| cookie.name.as_str())
+        self.0.iter().map(|cookie| &*cookie.name)
     }
 
     /// Whether one of them is called that.
@@ -404,7 +411,7 @@ impl Sent<'_> {
         if self.is_empty() {
             return None;
         }
-        let size = |cookie: &&Cookie| cookie.name.len() + cookie.value.len() + "=; ".len();
+        let size = |cookie: &Cookie<'_>| cookie.name.len() + cookie.value.len() + "=; ".len();
         let mut header = String::with_capacity(self.0.iter().map(size).sum());
         for cookie in &self.0 {
             let delimiter = if header.is_empty() { "" } else { "; " };

@@ -140,17 +140,18 @@ fn reread(jar: &Jar) -> Jar {
     Jar::from_json(&jar.to_json()).unwrap()
 }
 
+fn requests() -> impl Iterator<Item = Origin<'static>> {
+    let paths = || PATHS.into_iter();
+    HOSTS
+        .into_iter()
+        .flat_map(move |host| paths().map(move |path| (host, path)))
+        .flat_map(|(host, path)| [false, true].map(|secure| Origin { host, path, secure }))
+}
+
 fn headers(jar: &Jar) -> Vec<Option<String>> {
-    let mut headers = Vec::new();
-    for host in HOSTS {
-        for path in PATHS {
-            for secure in [false, true] {
-                let origin = Origin { host, path, secure };
-                headers.extend([0, 10, 60].map(|after| jar.header(&origin, NOW + after)));
-            }
-        }
-    }
-    headers
+    requests()
+        .flat_map(|origin| [0, 10, 60].map(|after| jar.header(&origin, NOW + after)))
+        .collect()
 }
 
 /// Name, domain, path and flag of each cookie: there must not be two of the same.
@@ -226,6 +227,11 @@ proptest! {
         let token = p.verify_text(Kind::Session, sealed.token_text().as_bytes(), &UNBOUND, NOW).unwrap();
         let opened = open_token(token, &p, record(&sealed).as_ref(), "default").unwrap();
         prop_assert_eq!(read(opened.jar()), expected.clone());
+        for request in requests() {
+            let header = Jar::from_json(&json).map(|jar| jar.header(&request, NOW));
+            prop_assert_eq!(opened.jar_header(&request, NOW), header.clone());
+            prop_assert_eq!(session.jar_header(&request, NOW), header);
+        }
         prop_assert!(opened.get("other").is_some());
         prop_assert_eq!(read(opened.jar()), expected);
     }

@@ -49,7 +49,7 @@ pub enum Hidden {
 
 /// Takes the cookies whose name `hide` names out of a Cookie header line. All others keep their bytes, white space included.
 pub fn hide_cookies(line: &[u8], hide: impl Fn(&[u8]) -> bool) -> Hidden {
-    let mut kept = Vec::with_capacity(line.len());
+    let mut kept = Vec::new();
     let mut is_first = true;
     let mut is_changed = false;
     for piece in pieces(line) {
@@ -57,7 +57,9 @@ pub fn hide_cookies(line: &[u8], hide: impl Fn(&[u8]) -> bool) -> Hidden {
             is_changed = true;
             continue;
         }
-        if !is_first {
+        if is_first {
+            kept.reserve(line.len());
+        } else {
             kept.push(b';');
         }
         // The blank that followed a hidden cookie's semicolon goes with it.

@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use crate::jar::line::{Line, is_control};
 use crate::jar::place::{self, Host};
-use crate::jar::text::Fields;
 use crate::jar::{JarError, Origin, Reason};
 
 const SECURE: u64 = 1;
@@ -14,11 +13,13 @@ const HOST_ONLY: u64 = 2;
 
 /// A cookie with the fields that RFC 6265bis, 5.7, has it stored with. Left out are those that matter to browsers only
 /// (HttpOnly, SameSite), and the time of the last use, which would change the jar with every request.
+///
+/// Its texts may be parts of what it was read from: most cookies that are read are only sent.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Cookie {
-    pub name: String,
-    pub value: String,
-    pub place: Place,
+pub(super) struct Cookie<'a> {
+    pub name: Cow<'a, str>,
+    pub value: Cow<'a, str>,
+    pub place: Place<'a>,
     /// Unix seconds. Kept when the cookie is replaced.
     pub created: u64,
     /// Unix seconds; none for one that lives as long as the session.
@@ -28,14 +29,25 @@ pub(super) struct Cookie {
 
 /// Where a cookie belongs. There is one of a name at a place.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Place {
-    pub domain: String,
+pub(super) struct Place<'a> {
+    pub domain: Cow<'a, str>,
     /// For the host that is called like the domain, not for those below.
     pub host_only: bool,
-    pub path: String,
+    pub path: Cow<'a, str>,
 }
 
-impl Cookie {
+/// A cookie as a session holds it: name, value, domain, path, creation, end or -1, flags.
+pub(super) struct Fields<'a>(
+    pub Cow<'a, str>,
+    pub Cow<'a, str>,
+    pub Cow<'a, str>,
+    pub Cow<'a, str>,
+    pub u64,
+    pub i64,
+    pub u64,
+);
+
+impl Cookie<'static> {
     /// What a Set-Cookie line makes (5.7, without what depends on other cookies).
     pub fn set(line: &[u8], origin: &Origin<'_>, now: u64) -> Result<Self, Reason> {
         let line = Line::parse(line, now)?;
@@ -54,21 +66,54 @@ impl Cookie {
             return Err(Reason::HostPrefix);
         }
         Ok(Self {
-            name: line.name.to_owned(),
-            value: line.value.to_owned(),
+            name: Cow::Owned(line.name.to_owned()),
+            value: Cow::Owned(line.value.to_owned()),
             place,
             created: now,
             expires: line.expires(),
             secure: line.secure,
         })
     }
+}
 
-    pub fn is(&self, name: &str, place: &Place) -> bool {
+impl<'a> Cookie<'a> {
+    /// The same, for as long as this one is there.
+    pub fn borrowed(&self) -> Cookie<'_> {
+        Cookie {
+            name: Cow::Borrowed(&self.name),
+            value: Cow::Borrowed(&self.value),
+            place: Place {
+                domain: Cow::Borrowed(&self.place.domain),
+                host_only: self.place.host_only,
+                path: Cow::Borrowed(&self.place.path),
+            },
+            ..*self
+        }
+    }
+
+    /// The same, to be kept longer than what it was read from.
+    pub fn owned(self) -> Cookie<'static> {
+        let owned = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
+        Cookie {
+            name: owned(self.name),
+            value: owned(self.value),
+            place: Place {
+                domain: owned(self.place.domain),
+                host_only: self.place.host_only,
+                path: owned(self.place.path),
+            },
+            created: self.created,
+            expires: self.expires,
+            secure: self.secure,
+        }
+    }
+
+    pub fn is(&self, name: &str, place: &Place<'_>) -> bool {
         self.name == name && self.place == *place
     }
 
     /// Whether this cookie and one that is set from elsewhere could be taken for each other ("leave secure cookies alone", 5.7).
-    pub fn is_shadowed_by(&self, other: &Self) -> bool {
+    pub fn is_shadowed_by(&self, other: &Cookie<'_>) -> bool {
         let (own, others) = (&self.place, &other.place);
         self.name == other.name
             && (place::is_within(&own.domain, &others.domain)
@@ -81,7 +126,7 @@ impl Cookie {
     }
 
     /// Whether it goes with a request (5.8.3).
-    pub fn is_for(&self, host: &Host, path: &str, secure: bool) -> bool {
+    pub fn is_for(&self, host: &Host<'_>, path: &str, secure: bool) -> bool {
         let is_at_host = if self.place.host_only {
             host.as_str() == self.place.domain
         } else {
@@ -100,10 +145,10 @@ impl Cookie {
         let flag = |on: bool, flag: u64| if on { flag } else { 0 };
         let flags = flag(self.secure, SECURE) | flag(self.place.host_only, HOST_ONLY);
         Value::from(vec![
-            Value::from(self.name.as_str()),
-            Value::from(self.value.as_str()),
-            Value::from(self.place.domain.as_str()),
-            Value::from(self.place.path.as_str()),
+            Value::from(&*self.name),
+            Value::from(&*self.value),
+            Value::from(&*self.place.domain),
+            Value::from(&*self.place.path),
             Value::from(self.created),
             // A session's end is no date, and null would be a hole in a Lua table.
             Value::from(
@@ -114,7 +159,7 @@ impl Cookie {
         ])
     }
 
-    pub fn from_json(value: &Value) -> Result<Self, JarError> {
+    pub fn from_json(value: &'a Value) -> Result<Self, JarError> {
         let fields: &[Value; 7] = value
             .as_array()
             .and_then(|fields| fields.as_slice().try_into().ok())
@@ -131,21 +176,20 @@ impl Cookie {
         ))
     }
 
-    pub fn from_fields(fields: Fields<'_>) -> Result<Self, JarError> {
+    pub fn from_fields(fields: Fields<'a>) -> Result<Self, JarError> {
         let Fields(name, value, domain, path, created, expires, flags) = fields;
-        if name.is_empty() || name.contains(['=', ';']) || value.contains(';') {
-            return Err(JarError::Text);
-        }
-        if name.bytes().chain(value.bytes()).any(is_control) {
+        let ends = |byte: u8| byte == b';' || is_control(byte);
+        let is_name = |byte: u8| byte != b'=' && !ends(byte);
+        if name.is_empty() || !name.bytes().all(is_name) || value.bytes().any(ends) {
             return Err(JarError::Text);
         }
         Ok(Self {
-            name: name.into_owned(),
-            value: value.into_owned(),
+            name,
+            value,
             place: Place {
-                domain: domain.into_owned(),
+                domain,
                 host_only: flags & HOST_ONLY != 0,
-                path: path.into_owned(),
+                path,
             },
             created,
             expires: u64::try_from(expires).ok(),
@@ -154,7 +198,7 @@ impl Cookie {
     }
 }
 
-impl Place {
+impl Place<'static> {
     fn of(line: &Line<'_>, origin: &Origin<'_>) -> Result<Self, Reason> {
         let host = Host::of(origin.host);
         let domain = domain(line.domain.unwrap_or_default(), &host)?;
@@ -164,14 +208,14 @@ impl Place {
         };
         Ok(Self {
             host_only: domain.is_none(),
-            domain: domain.unwrap_or_else(|| host.as_str().to_owned()),
-            path: path.to_owned(),
+            domain: Cow::Owned(domain.unwrap_or_else(|| host.as_str().to_owned())),
+            path: Cow::Owned(path.to_owned()),
         })
     }
 }
 
 /// The domain of a Domain attribute, none if the cookie is for the host only (5.6.3, 5.7).
-fn domain(attribute: &str, host: &Host) -> Result<Option<String>, Reason> {
+fn domain(attribute: &str, host: &Host<'_>) -> Result<Option<String>, Reason> {
     if attribute.is_empty() {
         return Ok(None);
     }

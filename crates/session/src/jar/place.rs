@@ -1,20 +1,24 @@
 //! Where a cookie belongs: host names, domains and paths (RFC 6265bis, 5.1.2 to 5.1.4).
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// A host name as it is compared: lower case, without port, brackets and the dot of the root (5.1.2). Names that are not ASCII
 /// are expected in the form that DNS and the Host header have them in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Host(String);
+pub(super) struct Host<'a>(Cow<'a, str>);
 
-impl Host {
-    pub fn of(text: &str) -> Self {
+impl<'a> Host<'a> {
+    pub fn of(text: &'a str) -> Self {
         let name = match text.strip_prefix('[') {
             Some(address) => address.split(']').next().unwrap_or_default(),
             None => without_port(text),
         };
         let name = name.strip_suffix('.').unwrap_or(name);
-        Self(name.to_ascii_lowercase())
+        Self(match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => Cow::Owned(name.to_ascii_lowercase()),
+            false => Cow::Borrowed(name),
+        })
     }
 
     pub fn as_str(&self) -> &str {

@@ -4,7 +4,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 use super::{Session, State, path};
-use crate::jar::{JAR_KEY, Jar, JarError, is_reserved};
+use crate::jar::{JAR_KEY, Jar, JarError, Origin, Sent, is_reserved};
 use crate::patch::MergePatch;
 
 impl Session {
@@ -90,6 +90,24 @@ impl Session {
             .map_or_else(|| Ok(Jar::default()), Jar::from_json)
     }
 
+    /// The jar's cookies for a request as the value of a Cookie header, which [`Jar::header`] of [`Session::jar`] is too. Here, no
+    /// jar is made of what the session came as. `now` in Unix seconds.
+    ///
+    /// # Errors
+    /// When what is kept as the jar is none.
+    pub fn jar_header(&self, request: &Origin<'_>, now: u64) -> Result<Option<String>, JarError> {
+        let unread = self.entry.data.unread_text();
+        match unread.and_then(|text| Sent::in_object(text.as_bytes(), request, now)) {
+            Some(sent) => Ok(sent.header()),
+            None => Ok(self.jar()?.header(request, now)),
+        }
+    }
+
+    /// Stores a jar that was read from this session, if it has changed since; true when it has.
+    pub fn keep_jar(&mut self, jar: &Jar) -> bool {
+        jar.changed() && self.put_jar((!jar.is_empty()).then(|| jar.to_json()))
+    }
+
     /// What is kept as the jar among this audience's data, in the form of [`Jar::to_json`].
     #[must_use]
     pub fn stored_jar(&self) -> Option<&Value> {
@@ -98,9 +116,10 @@ impl Session {
 
     /// Stores or removes the jar; true when that changed something.
     pub fn set_stored_jar(&mut self, jar: Option<Value>) -> bool {
-        if self.stored_jar() == jar.as_ref() {
-            return false;
-        }
+        self.stored_jar() != jar.as_ref() && self.put_jar(jar)
+    }
+
+    fn put_jar(&mut self, jar: Option<Value>) -> bool {
         self.edit(|entry| {
             match jar {
                 Some(jar) => entry.data.insert(JAR_KEY.to_owned(), jar),
