@@ -93,6 +93,17 @@ impl LazyMap {
         }))
     }
 
+    /// Puts a value in the place of the key's, which is not parsed for that, or behind all others.
+    pub fn put(&mut self, key: &str, value: Value) {
+        let others = self
+            .fields()
+            .and_then(|(text, fields)| fields.map_but(key, text));
+        if let Some(others) = others {
+            self.map = OnceLock::from(Box::new(others));
+        }
+        self.insert(key.to_owned(), value);
+    }
+
     fn fields(&self) -> Option<(&[u8], &Fields)> {
         let source = self.source.as_ref()?;
         if source.reading.is_some() || self.map.get().is_some() {
@@ -210,6 +221,18 @@ impl Fields {
 
     fn of(text: &Text) -> Option<Self> {
         scan::fields(text.plain()?, Self::LIMIT).map(Self)
+    }
+
+    /// All of the object in the text, with null for the value of that name.
+    fn map_but(&self, name: &str, text: &[u8]) -> Option<Map<String, Value>> {
+        let field = |(own, range): &(Name, Range<usize>)| {
+            let value = match own.is(name, text) {
+                true => Value::Null,
+                false => serde_json::from_slice(&text[range.clone()]).ok()?,
+            };
+            Some((own.text(text)?, value))
+        };
+        self.0.iter().map(field).collect()
     }
 
     /// Of a name that is there twice, the last one counts.
@@ -411,6 +434,25 @@ mod tests {
             Text::new(&whole, 0..json.len(), scan::is_plain(json)),
             &scan,
         )
+    }
+
+    #[test]
+    fn what_is_put_takes_the_place_of_what_was_there() {
+        let json = r#"{"a":1,"b":{"c":[2]},"\u0064":3,"a":4,"e":"\n"}"#;
+        for key in ["a", "b", "d", "e", "new", "\u{1}jar"] {
+            let (mut put, mut inserted) = (read(json.as_bytes()), read(json.as_bytes()));
+            put.put(key, Value::from(5));
+            inserted.insert(key.to_owned(), Value::from(5));
+            assert!(put.is_changed());
+            for map in [&put, &inserted] {
+                let text = serde_json::to_string(&**map).expect("maps are JSON");
+                assert_eq!(
+                    text,
+                    serde_json::to_string(&*inserted).expect("maps are JSON")
+                );
+            }
+            assert_eq!(put.before(), inserted.before());
+        }
     }
 
     #[test]

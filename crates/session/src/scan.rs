@@ -94,6 +94,13 @@ impl Name {
         own.iter().find(|&&byte| byte != b'$') == Some(&b'@')
     }
 
+    pub fn text(&self, plain: &[u8]) -> Option<String> {
+        if self.is_escaped {
+            return self.unescaped(plain);
+        }
+        String::from_utf8(plain[self.inner.clone()].to_vec()).ok()
+    }
+
     fn unescaped(&self, plain: &[u8]) -> Option<String> {
         serde_json::from_slice(&plain[self.inner.start - 1..=self.inner.end]).ok()
     }

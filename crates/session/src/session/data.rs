@@ -122,9 +122,9 @@ impl Session {
     fn put_jar(&mut self, jar: Option<Value>) -> bool {
         self.edit(|entry| {
             match jar {
-                Some(jar) => entry.data.insert(JAR_KEY.to_owned(), jar),
-                None => entry.data.shift_remove(JAR_KEY),
-            };
+                Some(jar) => entry.data.put(JAR_KEY, jar),
+                None => drop(entry.data.shift_remove(JAR_KEY)),
+            }
             true
         })
     }
