@@ -11,14 +11,14 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
 
-use ::redis::Value;
+use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::oneshot;
 
-use super::commands::Batch;
+use super::batch::Batch;
 use super::fault;
-use super::reply::{Decoder, Malformed};
+use super::reply::{Decoder, Malformed, Reply};
 use crate::runtime::{Runtime, Stream, Work, within};
 use crate::{Deadline, Error};
 
@@ -37,7 +37,9 @@ pub(super) enum Failure {
 }
 
 /// The replies to a batch.
-pub(super) type Replies = Result<Vec<Value>, Failure>;
+pub(super) type Replies = SmallVec<[Reply; 1]>;
+
+type Outcome = Result<Replies, Failure>;
 
 /// Where commands go in and replies come out. Dropping it closes the stream.
 pub(super) struct Pipe {
@@ -45,12 +47,14 @@ pub(super) struct Pipe {
     runtime: Arc<dyn Runtime>,
 }
 
-#[derive(Default)]
 struct Shared {
     /// Commands to be written.
     unwritten: Vec<u8>,
-    /// Those who wait for replies, in the order of their commands.
-    asking: VecDeque<Asking>,
+    /// The places of those who ask. They are used again, so nothing is allocated for most.
+    places: Vec<Place>,
+    free: Vec<usize>,
+    /// The places that replies are still to come for, in the order of their commands.
+    asked: VecDeque<usize>,
     /// Those who wait for less to be written.
     crowd: Vec<Waker>,
     driver: Option<Waker>,
@@ -59,22 +63,32 @@ struct Shared {
     /// When the driver looks for those whose time is over.
     alarm: Option<Deadline>,
     is_alarm_new: bool,
+    last_answer: Instant,
     end: Option<Error>,
 }
 
-struct Asking {
-    replies: Vec<Value>,
+/// Where the replies to a batch are gathered, and fetched.
+struct Place {
+    replies: Replies,
     missing: usize,
     deadline: Deadline,
-    /// None once its time is over. Its replies still come.
-    whom: Option<oneshot::Sender<Replies>>,
+    state: State,
+}
+
+enum State {
+    /// Somebody waits, and is woken by this.
+    Waiting(Option<Waker>),
+    /// It is to be fetched. Replies may still come, if the time was over before.
+    Done(Outcome),
+    /// Nobody wants the replies any more.
+    Left,
 }
 
 impl Pipe {
     /// Returns the driver too, which writes and reads; the pipe works while that is run.
     pub(super) fn new(stream: Box<dyn Stream>, runtime: &Arc<dyn Runtime>) -> (Self, Driver) {
         let pipe = Self {
-            shared: Arc::default(),
+            shared: Arc::new(Mutex::new(Shared::new())),
             runtime: runtime.clone(),
         };
         let driver = Driver {
@@ -85,50 +99,35 @@ impl Pipe {
             writing: Vec::new(),
             written: 0,
             is_flushed: true,
+            gave_way: false,
             sleep: None,
         };
         (pipe, driver)
     }
 
     /// Sends commands and waits for a reply to each.
-    pub(super) async fn run(&self, batch: &Batch<'_>, deadline: Deadline) -> Replies {
+    pub(super) async fn run(&self, batch: &Batch, deadline: Deadline) -> Outcome {
         if self.is_crowded() {
             let room = within(self.runtime.as_ref(), deadline, self.room());
             Box::pin(room).await.map_err(|_| Failure::Late)?;
         }
-        replies(self.ask(batch, deadline)).await
+        self.ask(batch, deadline).await
     }
 
-    /// Has commands sent.
-    pub(super) fn ask(&self, batch: &Batch<'_>, deadline: Deadline) -> oneshot::Receiver<Replies> {
-        let (whom, replies) = oneshot::channel();
-        let mut shared = lock(&self.shared);
-        if let Some(end) = &shared.end {
-            let _ = whom.send(Err(Failure::Lost(end.clone())));
-            return replies;
-        }
-        for command in batch {
-            command.write_packed_command(&mut shared.unwritten);
-        }
-        shared.asking.push_back(Asking {
-            replies: Vec::with_capacity(batch.len()),
-            missing: batch.len(),
-            deadline,
-            whom: Some(whom),
-        });
-        if shared.alarm.is_none_or(|alarm| deadline < alarm) {
-            shared.alarm = Some(deadline);
-            shared.is_alarm_new = true;
-        }
-        if mem::take(&mut shared.is_idle) || shared.is_alarm_new {
-            wake(shared.driver.take());
-        }
-        replies
+    /// Has commands sent. What it returns waits for their replies.
+    pub(super) fn ask(&self, batch: &Batch, deadline: Deadline) -> Asking<'_> {
+        let place = lock(&self.shared).ask(batch, deadline);
+        Asking { pipe: self, place }
     }
 
     /// The other side has closed the stream, or nothing can be understood any more.
     pub(super) fn has_ended(&self) -> bool {
         lock(&self.shared).end.is_some()
+    }
+
+    /// How long ago the last batch was answered.
+    pub(super) fn silence(&self) -> Duration {
+        lock(&self.shared).last_answer.elapsed()
     }
 
     fn is_crowded(&self) -> bool {
@@ -157,49 +156,160 @@ impl Drop for Pipe {
     }
 }
 
-/// Waits for the replies to what was asked.
-pub(super) async fn replies(replies: oneshot::Receiver<Replies>) -> Replies {
-    replies
-        .await
-        .unwrap_or(Err(Failure::Lost(Error::Cancelled)))
+/// Replies to come.
+pub(super) struct Asking<'p> {
+    pipe: &'p Pipe,
+    /// None once they were fetched.
+    place: Result<usize, Option<Failure>>,
+}
+
+impl Future for Asking<'_> {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        if let Ok(place) = self.place {
+            let outcome = ready!(lock(&self.pipe.shared).fetch(place, context));
+            self.place = Err(None);
+            return Poll::Ready(outcome);
+        }
+        let fetched = Failure::Lost(Error::Cancelled);
+        let place = mem::replace(&mut self.place, Err(None));
+        Poll::Ready(Err(place.err().flatten().unwrap_or(fetched)))
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if let Ok(place) = self.place {
+            lock(&self.pipe.shared).leave(place);
+        }
+    }
 }
 
 impl Shared {
+    fn new() -> Self {
+        Self {
+            unwritten: Vec::new(),
+            places: Vec::new(),
+            free: Vec::new(),
+            asked: VecDeque::new(),
+            crowd: Vec::new(),
+            driver: None,
+            is_idle: false,
+            alarm: None,
+            is_alarm_new: false,
+            last_answer: Instant::now(),
+            end: None,
+        }
+    }
+
     fn is_crowded(&self) -> bool {
         self.end.is_none() && self.unwritten.len() >= CROWDED
     }
 
-    /// Gives a reply to whom it is for.
-    fn deliver(&mut self, reply: Value) -> Result<(), Error> {
-        let Some(asking) = self.asking.front_mut() else {
-            return Err(unasked(&reply));
+    /// Takes commands to be written. Returns the place where the replies will be.
+    fn ask(&mut self, batch: &Batch, deadline: Deadline) -> Result<usize, Option<Failure>> {
+        if let Some(end) = &self.end {
+            return Err(Some(Failure::Lost(end.clone())));
+        }
+        self.unwritten.extend_from_slice(batch.bytes());
+        let place = self.place(batch.len(), deadline);
+        self.asked.push_back(place);
+        if self.alarm.is_none_or(|alarm| deadline < alarm) {
+            self.alarm = Some(deadline);
+            self.is_alarm_new = true;
+        }
+        if mem::take(&mut self.is_idle) || self.is_alarm_new {
+            wake(self.driver.take());
+        }
+        Ok(place)
+    }
+
+    fn place(&mut self, missing: usize, deadline: Deadline) -> usize {
+        let place = Place {
+            replies: Replies::with_capacity(missing),
+            missing,
+            deadline,
+            state: State::Waiting(None),
         };
-        asking.replies.push(reply);
-        asking.missing -= 1;
-        if asking.missing == 0 {
-            if let Some(Asking {
-                replies,
-                whom: Some(whom),
-                ..
-            }) = self.asking.pop_front()
-            {
-                // Who does not want it any more has left.
-                let _ = whom.send(Ok(replies));
+        match self.free.pop() {
+            Some(free) => {
+                self.places[free] = place;
+                free
+            }
+            None => {
+                self.places.push(place);
+                self.places.len() - 1
             }
         }
+    }
+
+    fn fetch(&mut self, at: usize, context: &Context<'_>) -> Poll<Outcome> {
+        let place = &mut self.places[at];
+        if let State::Waiting(waker) = &mut place.state {
+            match waker {
+                Some(waker) if waker.will_wake(context.waker()) => {}
+                waker => *waker = Some(context.waker().clone()),
+            }
+            return Poll::Pending;
+        }
+        match self.leave(at) {
+            State::Done(outcome) => Poll::Ready(outcome),
+            State::Waiting(_) | State::Left => Poll::Ready(Err(Failure::Lost(Error::Cancelled))),
+        }
+    }
+
+    /// Nobody comes to this place any more.
+    fn leave(&mut self, at: usize) -> State {
+        let place = &mut self.places[at];
+        let state = mem::replace(&mut place.state, State::Left);
+        if place.missing == 0 {
+            self.free.push(at);
+        }
+        state
+    }
+
+    /// Gives a reply to whom it is for.
+    fn deliver(&mut self, reply: Reply) -> Result<(), Error> {
+        let Some(at) = self.asked.front().copied() else {
+            return Err(unasked(&reply));
+        };
+        let place = &mut self.places[at];
+        place.replies.push(reply);
+        place.missing -= 1;
+        if place.missing == 0 {
+            self.asked.pop_front();
+            let replies = mem::take(&mut self.places[at].replies);
+            self.settle(at, Ok(replies));
+        }
         Ok(())
+    }
+
+    /// Tells who waits at a place, or is to come there, how it went.
+    fn settle(&mut self, at: usize, outcome: Outcome) {
+        let place = &mut self.places[at];
+        match &mut place.state {
+            State::Waiting(waker) => {
+                let waker = waker.take();
+                place.state = State::Done(outcome);
+                wake(waker);
+            }
+            State::Done(_) => {}
+            State::Left if place.missing == 0 => self.free.push(at),
+            State::Left => {}
+        }
     }
 
     /// Tells those whose time is over. Returns when the next one's will be.
     fn tell_late(&mut self) -> Option<Deadline> {
         let mut next: Option<Deadline> = None;
-        for asking in &mut self.asking {
-            if asking.deadline.is_over() {
-                if let Some(whom) = asking.whom.take() {
-                    let _ = whom.send(Err(Failure::Late));
-                }
+        for nth in 0..self.asked.len() {
+            let at = self.asked[nth];
+            let deadline = self.places[at].deadline;
+            if deadline.is_over() {
+                self.settle(at, Err(Failure::Late));
             } else {
-                next = Some(next.map_or(asking.deadline, |next| next.min(asking.deadline)));
+                next = Some(next.map_or(deadline, |next| next.min(deadline)));
             }
         }
         next
@@ -207,10 +317,9 @@ impl Shared {
 
     fn end(&mut self, error: &Error) {
         let error = self.end.get_or_insert_with(|| error.clone()).clone();
-        for asking in self.asking.drain(..) {
-            if let Some(whom) = asking.whom {
-                let _ = whom.send(Err(Failure::Lost(error.clone())));
-            }
+        for at in mem::take(&mut self.asked) {
+            self.places[at].missing = 0;
+            self.settle(at, Err(Failure::Lost(error.clone())));
         }
         self.unwritten = Vec::new();
         self.crowd.drain(..).for_each(Waker::wake);
@@ -218,9 +327,9 @@ impl Shared {
 }
 
 /// A server may say why it does not want us before it is asked anything.
-fn unasked(reply: &Value) -> Error {
+fn unasked(reply: &Reply) -> Error {
     match reply {
-        Value::ServerError(error) => fault::refused(error),
+        Reply::Error(error) => fault::refused(error),
         _ => Error::BadReply("replies that nobody asked for".to_owned()),
     }
 }
@@ -245,6 +354,8 @@ pub(super) struct Driver {
     writing: Vec<u8>,
     written: usize,
     is_flushed: bool,
+    /// It has let others run before it writes.
+    gave_way: bool,
     sleep: Option<Work<()>>,
 }
 
@@ -270,16 +381,28 @@ impl Future for Driver {
 
 impl Driver {
     fn go_on(&mut self, context: &mut Context<'_>) -> Result<(), Error> {
+        let mut has_delivered = false;
         while let Poll::Ready(read) = self.poll_read(context) {
             self.deliver(read.map_err(|error| fault::broken(&error))?)?;
+            has_delivered = true;
         }
+        // Those who have their replies may ask again at once: then that goes in one write with what others ask.
+        self.gave_way = has_delivered && !self.gave_way;
+        match self.gave_way {
+            true => context.waker().wake_by_ref(),
+            false => self.write(context)?,
+        }
+        self.mind_deadlines(context);
+        Ok(())
+    }
+
+    fn write(&mut self, context: &mut Context<'_>) -> Result<(), Error> {
         while let Poll::Ready(written) = self.poll_write(context) {
             written.map_err(|error| fault::broken(&error))?;
             if !self.take_more() {
                 break;
             }
         }
-        self.mind_deadlines(context);
         Ok(())
     }
 
@@ -297,8 +420,12 @@ impl Driver {
         self.decoder.filled(count);
         let mut shared = lock(&self.shared);
         let no_reply = |Malformed| Error::BadReply("it is not Redis, or was cut off".to_owned());
+        let unanswered = shared.asked.len();
         while let Some(reply) = self.decoder.next().map_err(no_reply)? {
             shared.deliver(reply)?;
+        }
+        if shared.asked.len() < unanswered {
+            shared.last_answer = Instant::now();
         }
         Ok(())
     }
