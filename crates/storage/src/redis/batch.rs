@@ -3,6 +3,8 @@
 use session::MetaEntry;
 use smallvec::SmallVec;
 
+use crate::names::Name;
+
 /// Commands that are sent at once, as the bytes that are sent.
 #[derive(Default)]
 pub(super) struct Batch {
@@ -45,13 +47,6 @@ pub(super) enum Word<'a> {
     Text(&'a str),
     Number(u64),
     Name(Name<'a>),
-}
-
-/// The name of a record, `prefix:cookie:key:suffix`, or of a list, which has audience and subject for the key; absent parts
-/// are left out.
-#[derive(Clone, Copy)]
-pub(super) struct Name<'a> {
-    parts: [Option<&'a str>; 5],
 }
 
 /// Names records and lists.
@@ -213,49 +208,32 @@ impl Word<'_> {
         match self {
             Self::Text(text) => bytes.extend_from_slice(text.as_bytes()),
             Self::Number(number) => push_number(bytes, *number),
-            Self::Name(name) => name.push_to(bytes),
-        }
-    }
-}
-
-impl Name<'_> {
-    pub(super) fn len(&self) -> usize {
-        let parts = self.parts.iter().flatten();
-        parts.map(|part| part.len() + 1).sum::<usize>() - 1
-    }
-
-    fn push_to(&self, bytes: &mut Vec<u8>) {
-        for (nth, part) in self.parts.iter().flatten().enumerate() {
-            if nth > 0 {
-                bytes.push(b':');
+            Self::Name(name) => {
+                for piece in name.pieces() {
+                    bytes.extend_from_slice(piece.as_bytes());
+                }
             }
-            bytes.extend_from_slice(part.as_bytes());
         }
     }
 }
 
 impl Names {
     pub(super) fn record<'a>(&'a self, cookie: &'a str, key: &'a str) -> Name<'a> {
-        self.name(cookie, key, None)
+        Name::record(self.prefix.as_deref(), cookie, key, self.suffix.as_deref())
     }
 
     pub(super) fn list<'a>(&'a self, cookie: &'a str, entry: &'a MetaEntry) -> Name<'a> {
-        self.name(cookie, &entry.audience, Some(&entry.subject))
-    }
-
-    fn name<'a>(&'a self, cookie: &'a str, key: &'a str, more: Option<&'a str>) -> Name<'a> {
-        let (prefix, suffix) = (self.prefix.as_deref(), self.suffix.as_deref());
-        Name {
-            parts: [prefix, Some(cookie), Some(key), more, suffix],
-        }
+        Name::list(
+            self.prefix.as_deref(),
+            cookie,
+            entry,
+            self.suffix.as_deref(),
+        )
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use session::metadata::collection_name;
-    use session::record_name;
-
     use super::*;
 
     /// The commands with their words, as one would type them.
@@ -300,36 +278,6 @@ pub(super) mod tests {
             push_number(&mut bytes, number);
             assert_eq!(bytes, number.to_string().as_bytes());
             assert_eq!(digits_of(number), bytes.len(), "{number}");
-        }
-    }
-
-    #[test]
-    fn names_are_those_of_all_storages() {
-        let entry = MetaEntry::new("audience", "subject", true);
-        let some = |text: &str| Some(text.to_owned());
-        for (prefix, suffix) in [
-            (None, None),
-            (some("p"), None),
-            (None, some("s")),
-            (some("p"), some("s")),
-            (some(""), some("")),
-        ] {
-            let (p, s) = (prefix.as_deref(), suffix.as_deref());
-            let record = record_name(p, "sid", "key", s);
-            let list = collection_name(p, "sid", &entry, s);
-            let names = Names {
-                prefix: prefix.clone(),
-                suffix: suffix.clone(),
-            };
-            for (name, expected) in [
-                (names.record("sid", "key"), record),
-                (names.list("sid", &entry), list),
-            ] {
-                let mut bytes = Vec::new();
-                name.push_to(&mut bytes);
-                assert_eq!(bytes, expected.as_bytes());
-                assert_eq!(name.len(), expected.len());
-            }
         }
     }
 }

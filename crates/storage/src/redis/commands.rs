@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::batch::{Batch, Name, Names, Verb, Word};
+use super::batch::{Batch, Names, Verb, Word};
 use super::fault;
 use super::pipe::Replies;
 use super::reply::Reply;
+use crate::names::Name;
 use crate::{Error, MetaEntry, RecordId, RecordWrite};
 
 /// Bytes of the largest value a server takes unless its configuration says otherwise.
