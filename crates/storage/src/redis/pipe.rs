@@ -1,7 +1,7 @@
 //! A stream on which the commands of many tasks are under way.
 //!
-//! A server answers in the order in which it was asked, so all it takes is a queue of those who wait. All that is asked until
-//! the stream is written goes in one write, and one read takes all replies that have come. redis-rs has a connection of this
+//! A server answers in the order in which it was asked, so all it takes is a queue of those who wait. What is asked in one turn
+//! of the loop goes in one write, unless that is much, and one read takes all replies that have come. redis-rs has a connection of this
 //! kind too, with a channel there, one back, and a buffer for each command, and took longer on nginx's loop.
 
 use std::collections::VecDeque;
@@ -24,8 +24,12 @@ use crate::{Deadline, Error};
 
 /// Bytes that may wait to be written. Who has more waits until there are less.
 const CROWDED: usize = 1 << 20;
+/// So much is not kept until the end of the turn: the server can begin meanwhile, and when hundreds ask in one turn, the first
+/// need not wait for the last.
+const MUCH: usize = 64 << 10;
+const MANY: usize = 64;
 /// Room that is kept for the next commands.
-const KEPT: usize = 64 << 10;
+const KEPT: usize = 2 * MUCH;
 
 /// Why commands have no reply.
 #[derive(Debug, Clone)]
@@ -48,8 +52,14 @@ pub(super) struct Pipe {
 }
 
 struct Shared {
-    /// Commands to be written.
-    unwritten: Vec<u8>,
+    /// None once it has ended.
+    stream: Option<Box<dyn Stream>>,
+    /// Commands to be written; the first bytes of it may have been.
+    commands: Vec<u8>,
+    written: usize,
+    is_flushed: bool,
+    /// Batches that were taken since the last write.
+    fresh: usize,
     /// The places of those who ask. They are used again, so nothing is allocated for most.
     places: Vec<Place>,
     free: Vec<usize>,
@@ -88,17 +98,13 @@ impl Pipe {
     /// Returns the driver too, which writes and reads; the pipe works while that is run.
     pub(super) fn new(stream: Box<dyn Stream>, runtime: &Arc<dyn Runtime>) -> (Self, Driver) {
         let pipe = Self {
-            shared: Arc::new(Mutex::new(Shared::new())),
+            shared: Arc::new(Mutex::new(Shared::new(stream))),
             runtime: runtime.clone(),
         };
         let driver = Driver {
-            stream,
             shared: pipe.shared.clone(),
             runtime: runtime.clone(),
             decoder: Decoder::new(),
-            writing: Vec::new(),
-            written: 0,
-            is_flushed: true,
             gave_way: false,
             sleep: None,
         };
@@ -152,7 +158,7 @@ impl Drop for Pipe {
         let mut shared = lock(&self.shared);
         let closed = || Error::Unavailable("the connection was closed".to_owned());
         shared.end.get_or_insert_with(closed);
-        wake(shared.driver.take());
+        shared.wake_driver();
     }
 }
 
@@ -187,9 +193,13 @@ impl Drop for Asking<'_> {
 }
 
 impl Shared {
-    fn new() -> Self {
+    fn new(stream: Box<dyn Stream>) -> Self {
         Self {
-            unwritten: Vec::new(),
+            stream: Some(stream),
+            commands: Vec::new(),
+            written: 0,
+            is_flushed: true,
+            fresh: 0,
             places: Vec::new(),
             free: Vec::new(),
             asked: VecDeque::new(),
@@ -204,7 +214,17 @@ impl Shared {
     }
 
     fn is_crowded(&self) -> bool {
-        self.end.is_none() && self.unwritten.len() >= CROWDED
+        self.end.is_none() && self.unwritten() >= CROWDED
+    }
+
+    fn unwritten(&self) -> usize {
+        self.commands.len() - self.written
+    }
+
+    fn wake_driver(&self) {
+        if let Some(driver) = &self.driver {
+            driver.wake_by_ref();
+        }
     }
 
     /// Takes commands to be written. Returns the place where the replies will be.
@@ -212,7 +232,7 @@ impl Shared {
         if let Some(end) = &self.end {
             return Err(Some(Failure::Lost(end.clone())));
         }
-        self.unwritten.extend_from_slice(batch.bytes());
+        self.commands.extend_from_slice(batch.bytes());
         let place = self.place(batch.len(), deadline);
         self.asked.push_back(place);
         if self.alarm.is_none_or(|alarm| deadline < alarm) {
@@ -220,7 +240,11 @@ impl Shared {
             self.is_alarm_new = true;
         }
         if mem::take(&mut self.is_idle) || self.is_alarm_new {
-            wake(self.driver.take());
+            self.wake_driver();
+        }
+        self.fresh += 1;
+        if self.fresh >= MANY || self.unwritten() >= MUCH {
+            self.write_early();
         }
         Ok(place)
     }
@@ -315,13 +339,68 @@ impl Shared {
         next
     }
 
+    /// Writes what it can. The rest is for the driver, and so is an error.
+    fn write_early(&mut self) {
+        let Some(driver) = self.driver.clone() else {
+            return;
+        };
+        if let Poll::Ready(Err(_)) = self.poll_write(&mut Context::from_waker(&driver)) {
+            driver.wake();
+        }
+    }
+
+    /// Writes all commands.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.fresh = 0;
+        let written = self.poll_write_commands(context);
+        self.forget_written();
+        ready!(written)?;
+        if let Some(stream) = self.stream.as_mut().filter(|_| !self.is_flushed) {
+            ready!(Pin::new(stream).poll_flush(context))?;
+            self.is_flushed = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_commands(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Ok(()));
+        };
+        while self.written < self.commands.len() {
+            let rest = &self.commands[self.written..];
+            match ready!(Pin::new(&mut *stream).poll_write(context, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.written += count,
+            }
+            self.is_flushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Makes room for commands to come.
+    fn forget_written(&mut self) {
+        if self.unwritten() == 0 {
+            self.commands.clear();
+            self.commands.shrink_to(KEPT);
+            self.written = 0;
+        } else if self.written >= CROWDED {
+            self.commands.drain(..self.written);
+            self.written = 0;
+        }
+        if !self.is_crowded() {
+            self.crowd.drain(..).for_each(Waker::wake);
+        }
+    }
+
     fn end(&mut self, error: &Error) {
         let error = self.end.get_or_insert_with(|| error.clone()).clone();
         for at in mem::take(&mut self.asked) {
             self.places[at].missing = 0;
             self.settle(at, Err(Failure::Lost(error.clone())));
         }
-        self.unwritten = Vec::new();
+        self.commands = Vec::new();
+        self.written = 0;
+        self.stream = None;
         self.crowd.drain(..).for_each(Waker::wake);
     }
 }
@@ -347,13 +426,9 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 
 /// Writes commands and reads replies, until one side closes the stream.
 pub(super) struct Driver {
-    stream: Box<dyn Stream>,
     shared: Arc<Mutex<Shared>>,
     runtime: Arc<dyn Runtime>,
     decoder: Decoder,
-    writing: Vec<u8>,
-    written: usize,
-    is_flushed: bool,
     /// It has let others run before it writes.
     gave_way: bool,
     sleep: Option<Work<()>>,
@@ -381,44 +456,48 @@ impl Future for Driver {
 
 impl Driver {
     fn go_on(&mut self, context: &mut Context<'_>) -> Result<(), Error> {
+        let shared = self.shared.clone();
+        let mut shared = lock(&shared);
+        match &mut shared.driver {
+            Some(driver) => driver.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
         let mut has_delivered = false;
-        while let Poll::Ready(read) = self.poll_read(context) {
-            self.deliver(read.map_err(|error| fault::broken(&error))?)?;
+        while let Poll::Ready(read) = self.poll_read(&mut shared, context) {
+            self.deliver(&mut shared, read.map_err(|error| fault::broken(&error))?)?;
             has_delivered = true;
         }
         // Those who have their replies may ask again at once: then that goes in one write with what others ask.
         self.gave_way = has_delivered && !self.gave_way;
-        match self.gave_way {
-            true => context.waker().wake_by_ref(),
-            false => self.write(context)?,
-        }
-        self.mind_deadlines(context);
-        Ok(())
-    }
-
-    fn write(&mut self, context: &mut Context<'_>) -> Result<(), Error> {
-        while let Poll::Ready(written) = self.poll_write(context) {
+        if self.gave_way {
+            context.waker().wake_by_ref();
+        } else if let Poll::Ready(written) = shared.poll_write(context) {
             written.map_err(|error| fault::broken(&error))?;
-            if !self.take_more() {
-                break;
-            }
+            shared.is_idle = true;
         }
+        self.mind_deadlines(&mut shared, context);
         Ok(())
     }
 
-    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        &mut self,
+        shared: &mut Shared,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let Some(stream) = &mut shared.stream else {
+            return Poll::Pending;
+        };
         let mut buffer = ReadBuf::new(self.decoder.room());
-        ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+        ready!(Pin::new(stream).poll_read(context, &mut buffer))?;
         let count = buffer.filled().len();
         Poll::Ready(Ok(count))
     }
 
-    fn deliver(&mut self, count: usize) -> Result<(), Error> {
+    fn deliver(&mut self, shared: &mut Shared, count: usize) -> Result<(), Error> {
         if count == 0 {
             return Err(Error::Unavailable("it closed the connection".to_owned()));
         }
         self.decoder.filled(count);
-        let mut shared = lock(&self.shared);
         let no_reply = |Malformed| Error::BadReply("it is not Redis, or was cut off".to_owned());
         let unanswered = shared.asked.len();
         while let Some(reply) = self.decoder.next().map_err(no_reply)? {
@@ -430,44 +509,9 @@ impl Driver {
         Ok(())
     }
 
-    /// Writes what was taken to be written.
-    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.written < self.writing.len() {
-            let rest = &self.writing[self.written..];
-            match ready!(Pin::new(&mut self.stream).poll_write(context, rest))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => self.written += count,
-            }
-            self.is_flushed = false;
-        }
-        if !self.is_flushed {
-            ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-            self.is_flushed = true;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Takes what is to be written next. False when there is nothing; then who asks wakes us.
-    fn take_more(&mut self) -> bool {
-        self.written = 0;
-        self.writing.clear();
-        if self.writing.capacity() > KEPT {
-            self.writing = Vec::new();
-        }
-        let mut shared = lock(&self.shared);
-        mem::swap(&mut self.writing, &mut shared.unwritten);
-        shared.crowd.drain(..).for_each(Waker::wake);
-        shared.is_idle = self.writing.is_empty();
-        !shared.is_idle
-    }
-
     /// The deadlines of all have one timer, which mostly goes off when nobody's time is over: most replies come long before,
     /// and then nobody has had to set a timer and take it back.
-    fn mind_deadlines(&mut self, context: &mut Context<'_>) {
-        let mut shared = lock(&self.shared);
-        if shared.driver.is_none() {
-            shared.driver = Some(context.waker().clone());
-        }
+    fn mind_deadlines(&mut self, shared: &mut Shared, context: &mut Context<'_>) {
         if mem::take(&mut shared.is_alarm_new) {
             self.sleep = shared.alarm.map(|alarm| self.runtime.sleep(alarm));
         }
