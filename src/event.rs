@@ -14,7 +14,7 @@ mod timer;
 
 pub use executor::{Task, settle, spawn};
 pub use offload::{background, hand_over, offload, offload_async};
-pub use patience::patiently;
+pub use patience::Patience;
 pub use runtime::Loop;
 pub use timer::{Timer, new_event, next_turn};
 

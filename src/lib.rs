@@ -19,6 +19,7 @@ mod conf;
 mod event;
 mod guard;
 mod http;
+mod random;
 mod request;
 mod shm;
 mod variables;

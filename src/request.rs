@@ -36,8 +36,6 @@ use ngx::ffi::{
     ngx_http_phases_NGX_HTTP_PRECONTENT_PHASE, ngx_http_phases_NGX_HTTP_REWRITE_PHASE,
     ngx_http_request_t, ngx_int_t,
 };
-use rand::TryRngCore;
-use rand::rngs::OsRng;
 
 use crate::conf::{LocationConf, LocationSettings};
 use crate::guard::guard_request;
@@ -45,16 +43,6 @@ use crate::http::Request;
 pub use context::{Context, SessionStatus};
 pub use store::probe;
 pub use upstream::{property_text, text_of};
-
-/// Bytes from the system's random source, asked anew each time: a generator of the process would be copied to all
-/// workers if the master had used it, and they would hand out the same ids.
-pub fn random_bytes() -> [u8; 32] {
-    let mut bytes = [0; 32];
-    OsRng
-        .try_fill_bytes(&mut bytes)
-        .expect("the system gives random bytes");
-    bytes
-}
 
 /// The settings of the location the request is in now.
 pub fn settings(request: Request<'_>) -> &'static LocationSettings {

@@ -4,6 +4,7 @@ Usage: delay.py SERVER-PORT MILLISECONDS          prints the port it listens on
 """
 
 import asyncio
+import selectors
 import sys
 from collections import deque
 
@@ -59,8 +60,14 @@ async def main() -> None:
     await server.serve_forever()
 
 
+def loop() -> asyncio.AbstractEventLoop:
+    """One that keeps time: epoll counts in whole milliseconds, and waits for one more."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
 if __name__ == "__main__":
     try:
-        asyncio.run(main())
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(main())
     except KeyboardInterrupt:
         pass

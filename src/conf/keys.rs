@@ -94,7 +94,7 @@ impl KeyDirectives {
 fn random_ikm() -> Arc<Ikm> {
     static RANDOM: OnceLock<Arc<Ikm>> = OnceLock::new();
     RANDOM
-        .get_or_init(|| Arc::new(Ikm::from_secret(&crate::request::random_bytes())))
+        .get_or_init(|| Arc::new(Ikm::from_secret(&crate::random::secret())))
         .clone()
 }
 

@@ -70,7 +70,7 @@ pub fn start(request: Request<'_>, context: &mut Context, settings: &'static Set
 /// Opens a session that is in the cookie or in this nginx's memory.
 fn open_at_once(
     request: Request<'_>,
-    settings: &Settings,
+    settings: &'static Settings,
     token: Token,
 ) -> Result<Box<Session>, Refusal> {
     let record = match settings.backend.as_deref() {
@@ -248,10 +248,10 @@ pub async fn stretch(job: Stretch) -> Result<CipherKey, String> {
 }
 
 /// The name of the record of a token.
-pub fn record_name(settings: &Settings, kind: Kind, token: &Token) -> RecordName {
+pub fn record_name(settings: &'static Settings, kind: Kind, token: &Token) -> RecordName {
     let policy = &settings.policy;
     RecordName {
-        cookie: policy.name_of(kind).as_str().to_owned(),
+        cookie: policy.name_of(kind).as_str(),
         key: token.storage_key(policy),
     }
 }

@@ -8,19 +8,18 @@ mod end;
 mod info;
 mod tokens;
 
-use session::{
-    Cookie, Kind, Lifetime, Place, Refresh, Refusal, SaveError, Sealed, Session, SessionId, State,
-};
+use session::{Cookie, Kind, Lifetime, Place, Refresh, Refusal, SaveError, Sealed, Session, State};
 
 use super::context::{Context, DueHeader, SessionStatus, Slot};
 use super::lookup::{self, with_binding};
+use super::renewals;
 use super::response::Due;
 use super::siblings::{self, CaughtUp, Fate, Saving};
 use super::store;
 use super::wait::{self, Waiter};
-use super::{random_bytes, renewals};
 use crate::conf::{Action, Backend, Lookup, Settings, Work};
 use crate::http::Request;
+use crate::random;
 pub use cookies::expire_unless_due;
 use cookies::{due_cookie, expire, send_sealed, session_lifetime};
 use end::end;
@@ -62,7 +61,7 @@ pub fn carry_out_early(
         .filter(|session| session.state() == State::New && session.id().is_none());
     match new {
         Some(session) if is_saved && session.is_dirty() && settings.may_change_on_response() => {
-            session.reserve(SessionId::from_random(random_bytes()));
+            session.reserve(random::session_id());
             slot.found = SessionStatus::New;
         }
         _ => carry_out(request, context, settings, due),

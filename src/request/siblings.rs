@@ -9,14 +9,14 @@
 use core::cell::RefCell;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use session::{Place, Rebased, SessionId};
 
 use super::lookup::{self, Trouble};
-use super::recent::Recent;
+use super::recent::{RandomMap, Recent};
 use super::wait::Waiter;
 use crate::conf::Settings;
 use crate::http::Request;
@@ -33,12 +33,12 @@ thread_local! {
 #[derive(Default)]
 struct Siblings {
     /// What has become of an id.
-    fates: Recent<SessionId, Entry>,
+    fates: Recent<SessionId, Known>,
     /// The ids from which a save is under way, with those who wait for its end.
-    saving: HashMap<SessionId, Vec<Waker>>,
+    saving: RandomMap<SessionId, Vec<Waker>>,
 }
 
-struct Entry {
+struct Known {
     fate: Fate,
     client: Client,
     /// Unix seconds.
@@ -76,6 +76,10 @@ impl Client {
 
 /// What has become of an id by now, as far as the client of this request may know.
 pub fn fate_of(request: Request<'_>, id: &SessionId) -> Option<Fate> {
+    // Of most ids nothing is known to anybody.
+    if !SIBLINGS.with_borrow(|siblings| siblings.fates.get(id).is_some()) {
+        return None;
+    }
     fate(id, Client::of(request), request.now())
 }
 
@@ -109,7 +113,7 @@ fn fate(id: &SessionId, client: Client, now: u64) -> Option<Fate> {
 pub fn note(request: Request<'_>, id: SessionId, fate: Fate) {
     let (client, now) = (Client::of(request), request.now());
     SIBLINGS.with_borrow_mut(|siblings| {
-        let entry = Entry {
+        let entry = Known {
             fate,
             client,
             until: now + KNOWN_FOR,
@@ -178,11 +182,17 @@ pub async fn newest(waiter: Waiter, settings: &'static Settings) -> Newest {
             None => None,
         };
         let newest = last.as_ref().map_or(id, |(by, _)| *by);
-        let saving = Saving::begin(newest).await;
-        if fate(&newest, client, now).is_some() {
-            // Another save has ended meanwhile.
-            continue;
-        }
+        let saving = match Saving::begin(newest) {
+            Some(saving) => saving,
+            None => {
+                let saving = Saving::wait(newest).await;
+                if fate(&newest, client, now).is_some() {
+                    // Another save has ended meanwhile.
+                    continue;
+                }
+                saving
+            }
+        };
         return match last {
             None => Newest::Own(Some(saving)),
             Some((_, token)) => Newest::Other { token, saving },
@@ -235,22 +245,30 @@ impl Saving {
         &self.0
     }
 
-    /// Begins when no other is under way.
-    async fn begin(id: SessionId) -> Saving {
-        poll_fn(|context| {
-            SIBLINGS.with_borrow_mut(|siblings| match siblings.saving.get_mut(&id) {
-                Some(waiting) => {
-                    waiting.push(context.waker().clone());
-                    Poll::Pending
-                }
-                None => {
-                    siblings.saving.insert(id, Vec::new());
-                    Poll::Ready(())
-                }
-            })
+    /// Begins, unless another is under way.
+    fn begin(id: SessionId) -> Option<Saving> {
+        SIBLINGS.with_borrow_mut(|siblings| match siblings.saving.entry(id) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(entry) => {
+                entry.insert(Vec::new());
+                Some(Saving(id))
+            }
         })
-        .await;
-        Saving(id)
+    }
+
+    /// Begins when no other is under way any more.
+    async fn wait(id: SessionId) -> Saving {
+        poll_fn(|context| {
+            if let Some(saving) = Saving::begin(id) {
+                return Poll::Ready(saving);
+            }
+            SIBLINGS.with_borrow_mut(|siblings| {
+                let waiting = siblings.saving.entry(id).or_default();
+                waiting.push(context.waker().clone());
+            });
+            Poll::Pending
+        })
+        .await
     }
 }
 

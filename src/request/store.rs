@@ -12,7 +12,7 @@ use crate::http::Request;
 /// A record to read or remove.
 pub struct RecordName {
     /// The cookie's name.
-    pub cookie: String,
+    pub cookie: &'static str,
     /// The storage key.
     pub key: String,
 }
@@ -20,7 +20,7 @@ pub struct RecordName {
 impl RecordName {
     pub fn id(&self) -> RecordId<'_> {
         RecordId {
-            cookie: &self.cookie,
+            cookie: self.cookie,
             key: &self.key,
         }
     }
@@ -96,7 +96,7 @@ pub async fn delete(
 pub async fn probe(backend: &Backend) -> Result<(), Error> {
     let nobody = SessionId::from_random([0; 32]);
     let record = RecordName {
-        cookie: "session".to_owned(),
+        cookie: "session",
         key: nobody.storage_key(false),
     };
     get(backend, record, 0).await.map(drop)

@@ -1,10 +1,8 @@
 //! Suspending a request until something is done elsewhere, and resuming it.
 
-use core::cell::Cell;
-use core::future::{Future, poll_fn};
+use core::future::Future;
 use core::pin::Pin;
-use core::task::{Poll, Waker};
-use std::rc::Rc;
+use core::task::{Poll, ready};
 
 use ngx::ffi::{
     ngx_http_block_reading, ngx_http_post_request, ngx_http_request_t,
@@ -16,7 +14,7 @@ use smallvec::SmallVec;
 use super::context::{Context, SessionStatus, Slot};
 use super::hold;
 use crate::conf::Settings;
-use crate::event::{Task, patiently, spawn};
+use crate::event::{Patience, Task, spawn};
 use crate::guard::guard;
 use crate::http::Request;
 
@@ -27,7 +25,7 @@ pub struct Waiting {
     tasks: SmallVec<[Task<()>; 1]>,
     /// How many are not done.
     unfinished: usize,
-    suspended: Vec<*mut ngx_http_request_t>,
+    suspended: SmallVec<[*mut ngx_http_request_t; 1]>,
 }
 
 /// A request as the work that it waits for sees it.
@@ -63,29 +61,48 @@ impl Waiter {
 /// when all such work is done.
 pub fn run<W: Future<Output = ()> + 'static>(request: Request<'_>, work: impl FnOnce(Waiter) -> W) {
     let waiter = Waiter(request.main().as_ptr());
-    let mut work = Box::pin(work(waiter));
-    // Most work never waits, and needs neither a task nor a timer.
-    let mut at_once = core::task::Context::from_waker(Waker::noop());
-    if poll(&mut work, &mut at_once).is_ready() {
-        return;
-    }
-    // The task may end before anybody waits for it.
-    let is_waited_for = Rc::new(Cell::new(false));
-    let noted = is_waited_for.clone();
-    let task = spawn(async move {
-        let done = patiently(poll_fn(move |context| poll(&mut work, context)));
-        if done.await.is_err() {
-            give_up(waiter.context());
-        }
-        if noted.get() {
-            finished(waiter.request());
-        }
+    let task = spawn(Job {
+        work: Some(work(waiter)),
+        waiter,
+        patience: Patience::default(),
     });
     if !task.is_finished() {
-        is_waited_for.set(true);
         let waiting = waiter.context().waiting.get_or_insert_default();
         waiting.tasks.push(task);
         waiting.unfinished += 1;
+    }
+}
+
+/// Work for a request, and the end of it. A future of its own: an `async` block would have room for the work once more.
+struct Job<W> {
+    /// None once it is done.
+    work: Option<W>,
+    waiter: Waiter,
+    patience: Patience,
+}
+
+impl<W: Future<Output = ()>> Future for Job<W> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut core::task::Context<'_>) -> Poll<()> {
+        // SAFETY: the work is pinned as the job is: it is dropped where it is, and never moved.
+        let job = unsafe { self.get_unchecked_mut() };
+        let has_waited = job.patience.has_begun();
+        if let Some(work) = &mut job.work {
+            // SAFETY: as above.
+            let work = unsafe { Pin::new_unchecked(work) };
+            // A panic ends the work, and must not leave its request waiting for ever.
+            if guard(Poll::Ready(()), || work.poll(context)).is_pending() {
+                ready!(job.patience.poll_elapsed(context));
+                give_up(job.waiter.context());
+            }
+        }
+        job.work = None;
+        // What has not waited is done before anybody waits for it.
+        if has_waited {
+            finished(job.waiter.request());
+        }
+        Poll::Ready(())
     }
 }
 
@@ -106,14 +123,6 @@ fn finished(request: Request<'_>) {
     if waiting.unfinished == 0 {
         resume(request);
     }
-}
-
-/// A panic ends the work, and must not leave its request waiting for ever.
-fn poll(
-    work: &mut Pin<Box<impl Future<Output = ()>>>,
-    context: &mut core::task::Context<'_>,
-) -> Poll<()> {
-    guard(Poll::Ready(()), || work.as_mut().poll(context))
 }
 
 /// Suspends a request (or subrequest) until the work that is under way is done.

@@ -10,20 +10,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ::redis::{Cmd, Value};
-
 use crate::config::Secret;
 use crate::runtime::{Runtime, Tokio};
 use crate::{
     Answer, Common, ConfigError, Deadline, Error, ListId, MetaEntry, RecordId, RecordWrite, Server,
     Storage,
 };
+use batch::{Batch, Names, Verb};
 use cluster::Cluster;
-use commands::{Batch, Names, Save, Transaction};
+use commands::{Save, Transaction};
 use connection::{Login, Settings};
 use link::{Link, Target};
+use pipe::Replies;
+use reply::Reply;
 use sentinel::Sentinels;
 
+mod batch;
 mod cluster;
 mod commands;
 mod connection;
@@ -135,54 +137,63 @@ impl Redis {
         })
     }
 
-    async fn read(&self, name: &str, deadline: Deadline) -> Result<Option<Vec<u8>>, Error> {
-        let get = commands::get(name);
-        if let Some(Ok(reply)) = self.ask_replica(&get, deadline).await {
-            if let Ok(Some(value)) = commands::record(reply) {
+    async fn read(
+        &self,
+        record: RecordId<'_>,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        in_time(deadline)?;
+        let get = commands::get(self.names.record(record.cookie, record.key));
+        if let Some(replica) = self.replica() {
+            // In a box, since most have no replica, and need no room for this.
+            if let Ok(Some(value)) = Box::pin(read_at(replica, &get, deadline)).await {
                 return Ok(Some(value));
             }
         }
-        commands::record(self.run_one(&get, deadline).await?)
+        commands::record(first(self.run_all(&get, deadline).await?)?)
     }
 
     async fn save(&self, write: &RecordWrite, deadline: Deadline) -> Result<(), Error> {
+        in_time(deadline)?;
         let save = Save::new(&self.names, write)?;
-        if save.is_all() {
-            return commands::done(self.run_one(save.record(), deadline).await?);
+        if save.is_all() || !self.saves_at_once() {
+            return Box::pin(self.save_in_turn(save, deadline)).await;
         }
-        if self.saves_at_once() && self.save_at_once(&save, deadline).await? {
-            return Ok(());
+        // In one transaction: when the record is refused, for want of memory say, the old one must keep its life.
+        let transaction = save.transaction();
+        let replies = self.run_all(&transaction, deadline).await?;
+        match self.saved_at_once(&transaction, replies)? {
+            true => Ok(()),
+            false => Box::pin(self.save_in_turn(save, deadline)).await,
         }
-        Box::pin(self.save_in_turn(&save, deadline)).await
     }
 
     fn saves_at_once(&self) -> bool {
-        self.expire_has_options.load(Ordering::Relaxed)
+        matches!(self.servers, Servers::One { .. })
+            && self.expire_has_options.load(Ordering::Relaxed)
             && self.multi_is_allowed.load(Ordering::Relaxed)
     }
 
-    /// In one transaction: when the record is refused, for want of memory say, the old one must keep its life. False when
-    /// that did not work for another reason than the record, and the save has to be done in turn.
-    async fn save_at_once(&self, save: &Save, deadline: Deadline) -> Result<bool, Error> {
-        let Servers::One { master, .. } = &self.servers else {
+    /// False when the transaction did not work for another reason than the record, and the save has to be done in turn.
+    fn saved_at_once(&self, transaction: &Batch, replies: Replies) -> Result<bool, Error> {
+        let executed = Transaction::read(replies)?.executed(&self.multi_is_allowed);
+        let Some(executed) = executed else {
             return Ok(false);
         };
-        let replies = master.run(&save.transaction(), deadline).await?;
-        let Some(mut replies) = Transaction::read(replies)?.executed(&self.multi_is_allowed) else {
-            return Ok(false);
-        };
-        let rest = replies.split_off(1);
-        commands::done(first(replies)?)?;
-        Ok(self.understood(save, rest.into_iter().map(Ok)))
+        let mut replies = executed.into_iter();
+        commands::done(first(&mut replies)?)?;
+        // Before it come MULTI and the record's own.
+        let verbs = transaction.verbs().skip(2);
+        Ok(self.understood(verbs, replies.map(Ok)))
     }
 
     /// Whether the server knew all options; remembers it when not.
     fn understood(
         &self,
-        save: &Save,
-        rest: impl IntoIterator<Item = Result<Value, Error>>,
+        verbs: impl Iterator<Item = Verb>,
+        replies: impl IntoIterator<Item = Result<Reply, Error>>,
     ) -> bool {
-        let lacks = save.rest_lacks_expire_options(rest);
+        let lacks = commands::lacks_expire_options(verbs, replies);
         if lacks {
             self.expire_has_options.store(false, Ordering::Relaxed);
         }
@@ -190,65 +201,63 @@ impl Redis {
     }
 
     /// The record first, the rest when that is there.
-    async fn save_in_turn(&self, save: &Save, deadline: Deadline) -> Result<(), Error> {
-        commands::done(self.run_one(save.record(), deadline).await?)?;
+    async fn save_in_turn(&self, save: Save<'_>, deadline: Deadline) -> Result<(), Error> {
+        commands::done(first(self.run_all(&save.record(), deadline).await?)?)?;
         // From here on the session is safe, so no failure is one of the save.
+        if save.is_all() {
+            return Ok(());
+        }
         if self.expire_has_options.load(Ordering::Relaxed) {
-            let replies = self.run(&save.rest(), deadline).await;
-            if self.understood(save, replies) {
+            let rest = save.rest();
+            let replies = self.run(&rest, deadline).await;
+            if self.understood(rest.verbs(), replies) {
                 return Ok(());
             }
         }
-        let lives = self.run(&refs(&save.lives()), deadline).await;
-        self.run(&refs(&save.rest_for_lives(&lives)), deadline)
-            .await;
+        let lives = self.run(&save.lives(), deadline).await;
+        self.run(&save.rest_for_lives(&lives), deadline).await;
         Ok(())
     }
 
     async fn remove(
         &self,
-        name: &str,
         record: RecordId<'_>,
         metadata: &[MetaEntry],
         now: u64,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let commands = commands::delete(&self.names, name, record, metadata, now);
-        commands::counted(first_of(self.run(&refs(&commands), deadline).await)?)
+        in_time(deadline)?;
+        let commands = commands::delete(&self.names, record, metadata, now);
+        let replies = self.run(&commands, deadline).await;
+        commands::counted(replies.into_iter().next().unwrap_or_else(no_reply)?)
     }
 
     async fn sessions(
         &self,
-        name: &str,
+        list: ListId<'_>,
         now: u64,
         deadline: Deadline,
     ) -> Result<BTreeMap<String, u64>, Error> {
-        let list = commands::list(name, now);
-        if let Some(Ok(reply)) = self.ask_replica(&list, deadline).await {
-            if let Ok(sessions) = commands::listed(reply) {
+        in_time(deadline)?;
+        let list = commands::list(self.names.list(list.cookie, list.entry), now);
+        if let Some(replica) = self.replica() {
+            let replies = replica.run(&list, half(deadline)).await;
+            if let Ok(sessions) = replies.and_then(first).and_then(commands::listed) {
                 return Ok(sessions);
             }
         }
-        commands::listed(self.run_one(&list, deadline).await?)
+        commands::listed(first(self.run_all(&list, deadline).await?)?)
     }
 
-    /// None when there is none to be asked. It gets half of the time, so that the master can still be asked.
-    async fn ask_replica(&self, command: &Cmd, deadline: Deadline) -> Option<Result<Value, Error>> {
-        let Servers::One {
-            replica: Some(replica),
-            ..
-        } = &self.servers
-        else {
-            return None;
-        };
-        let half = Deadline::after(deadline.left() / 2);
-        // In a box, since most have no replica, and need no room for this.
-        let replies = Box::pin(replica.run(&[command], half)).await;
-        Some(replies.and_then(first))
+    fn replica(&self) -> Option<&Arc<Link>> {
+        match &self.servers {
+            Servers::One { replica, .. } => replica.as_ref(),
+            Servers::Many(_) => None,
+        }
     }
 
     /// A reply to each command. Ends by the deadline.
-    async fn run(&self, batch: &Batch<'_>, deadline: Deadline) -> Vec<Result<Value, Error>> {
+    async fn run(&self, batch: &Batch, deadline: Deadline) -> Vec<Result<Reply, Error>> {
         match &self.servers {
             _ if batch.is_empty() => Vec::new(),
             Servers::One { master, .. } => match master.run(batch, deadline).await {
@@ -259,12 +268,30 @@ impl Redis {
         }
     }
 
-    async fn run_one(&self, command: &Cmd, deadline: Deadline) -> Result<Value, Error> {
+    /// The same; an error when one of them has no reply.
+    async fn run_all(&self, batch: &Batch, deadline: Deadline) -> Result<Replies, Error> {
         match &self.servers {
-            Servers::One { master, .. } => first(master.run(&[command], deadline).await?),
-            Servers::Many(cluster) => first_of(Box::pin(cluster.run(&[command], deadline)).await),
+            Servers::One { master, .. } => master.run(batch, deadline).await,
+            // In a box: a cluster takes more room, which the others need not have.
+            Servers::Many(cluster) => {
+                let replies = Box::pin(cluster.run(batch, deadline)).await;
+                replies.into_iter().collect()
+            }
         }
     }
+}
+
+async fn read_at(
+    replica: &Arc<Link>,
+    get: &Batch,
+    deadline: Deadline,
+) -> Result<Option<Vec<u8>>, Error> {
+    commands::record(first(replica.run(get, half(deadline)).await?)?)
+}
+
+/// A replica gets half of the time, so that the master can still be asked.
+fn half(deadline: Deadline) -> Deadline {
+    Deadline::after(deadline.left() / 2)
 }
 
 impl Servers {
@@ -331,28 +358,21 @@ fn check(config: &RedisConfig) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn refs(commands: &[Cmd]) -> Vec<&Cmd> {
-    commands.iter().collect()
+fn first(replies: impl IntoIterator<Item = Reply>) -> Result<Reply, Error> {
+    let first = replies.into_iter().next();
+    first.map_or_else(no_reply, Ok)
 }
 
-fn first(replies: Vec<Value>) -> Result<Value, Error> {
-    first_of(replies.into_iter().map(Ok))
+fn no_reply() -> Result<Reply, Error> {
+    Err(Error::BadReply("no reply".to_owned()))
 }
 
-fn first_of(replies: impl IntoIterator<Item = Result<Value, Error>>) -> Result<Value, Error> {
-    let none = || Error::BadReply("no reply".to_owned());
-    replies.into_iter().next().unwrap_or_else(|| Err(none()))
-}
-
-/// Does the work unless the deadline has passed. The work minds it by itself: a save must not fail any more once the record is
-/// there.
-async fn in_time<T>(
-    deadline: Deadline,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
+/// Nothing is begun when the deadline has passed. From then on the work minds it by itself: a save must not fail any more once
+/// the record is there.
+fn in_time(deadline: Deadline) -> Result<(), Error> {
     match deadline.is_over() {
         true => Err(Error::Timeout),
-        false => work.await,
+        false => Ok(()),
     }
 }
 
@@ -363,14 +383,11 @@ impl Storage for Redis {
         _now: u64,
         deadline: Deadline,
     ) -> Answer<'a, Option<Vec<u8>>> {
-        let name = self.names.record(record.cookie, record.key);
-        Box::pin(in_time(deadline, async move {
-            self.read(&name, deadline).await
-        }))
+        Box::pin(self.read(record, deadline))
     }
 
     fn set<'a>(&'a self, write: &'a RecordWrite, deadline: Deadline) -> Answer<'a, ()> {
-        Box::pin(in_time(deadline, self.save(write, deadline)))
+        Box::pin(self.save(write, deadline))
     }
 
     fn delete<'a>(
@@ -380,10 +397,7 @@ impl Storage for Redis {
         now: u64,
         deadline: Deadline,
     ) -> Answer<'a, ()> {
-        let name = self.names.record(record.cookie, record.key);
-        Box::pin(in_time(deadline, async move {
-            self.remove(&name, record, metadata, now, deadline).await
-        }))
+        Box::pin(self.remove(record, metadata, now, deadline))
     }
 
     fn list<'a>(
@@ -392,9 +406,6 @@ impl Storage for Redis {
         now: u64,
         deadline: Deadline,
     ) -> Answer<'a, BTreeMap<String, u64>> {
-        let name = self.names.list(list.cookie, list.entry);
-        Box::pin(in_time(deadline, async move {
-            self.sessions(&name, now, deadline).await
-        }))
+        Box::pin(self.sessions(list, now, deadline))
     }
 }

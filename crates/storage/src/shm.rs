@@ -10,11 +10,10 @@
 
 use std::collections::BTreeMap;
 
-use session::metadata::collection_name;
-use session::{base64url, record_name};
+use session::base64url;
 use sha2::{Digest, Sha256};
 
-use crate::{Error, MetaEntry, RecordId, RecordWrite};
+use crate::{Error, MetaEntry, RecordId, RecordWrite, names};
 
 mod cell;
 mod links;
@@ -35,9 +34,13 @@ const EVICTIONS_A_WRITE: usize = 16;
 pub struct Name(pub [u8; 16]);
 
 impl Name {
-    fn of(text: &str) -> Self {
+    fn of(name: &names::Name<'_>) -> Self {
+        let mut hash = Sha256::new();
+        for piece in name.pieces() {
+            hash.update(piece);
+        }
         let mut name = [0; 16];
-        name.copy_from_slice(&Sha256::digest(text)[..16]);
+        name.copy_from_slice(&hash.finalize()[..16]);
         Self(name)
     }
 }
@@ -59,14 +62,14 @@ impl Names {
     #[must_use]
     pub fn record(&self, id: RecordId<'_>) -> Name {
         let (prefix, suffix) = (self.prefix.as_deref(), self.suffix.as_deref());
-        Name::of(&record_name(prefix, id.cookie, id.key, suffix))
+        Name::of(&names::Name::record(prefix, id.cookie, id.key, suffix))
     }
 
     /// A list's name.
     #[must_use]
     pub fn list(&self, cookie: &str, entry: &MetaEntry) -> Name {
         let (prefix, suffix) = (self.prefix.as_deref(), self.suffix.as_deref());
-        Name::of(&collection_name(prefix, cookie, entry, suffix))
+        Name::of(&names::Name::list(prefix, cookie, entry, suffix))
     }
 
     /// The names of several lists.

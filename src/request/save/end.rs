@@ -34,7 +34,7 @@ pub async fn end(waiter: Waiter, settings: &'static Settings) {
             .map(|session| session.metadata(policy))
             .unwrap_or_default();
         let record = session.and_then(|session| session.record_key(policy));
-        let cookie = policy.cookie_name.as_str().to_owned();
+        let cookie = policy.cookie_name.as_str();
         let of_session = record.map(|key| RecordName { cookie, key });
         let of_remember = remember
             .ok()
@@ -77,7 +77,7 @@ pub async fn end(waiter: Waiter, settings: &'static Settings) {
 }
 
 /// The record of what another request has saved.
-fn record_of(waiter: Waiter, settings: &Settings, newest: &Newest) -> Option<RecordName> {
+fn record_of(waiter: Waiter, settings: &'static Settings, newest: &Newest) -> Option<RecordName> {
     let Newest::Other { token, .. } = newest else {
         return None;
     };

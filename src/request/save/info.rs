@@ -47,7 +47,7 @@ async fn save_remember_info(
 ) {
     let policy = &settings.policy;
     let name = RecordName {
-        cookie: policy.remember_cookie_name.as_str().to_owned(),
+        cookie: policy.remember_cookie_name.as_str(),
         key,
     };
     let answer = store::get(backend, name, waiter.request().now()).await;

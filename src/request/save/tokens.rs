@@ -4,9 +4,9 @@ use session::{CipherKey, KeyIndex, KeySource, SaveError, Sealed, Session, Sessio
 
 use crate::conf::{Remember, Settings};
 use crate::http::Request;
+use crate::random;
 use crate::request::context::SessionStatus;
 use crate::request::lookup::{stretch, with_binding};
-use crate::request::random_bytes;
 use crate::request::wait::Waiter;
 
 /// A session's token that is made but not sent.
@@ -27,7 +27,7 @@ pub fn make(waiter: Waiter, settings: &'static Settings) -> Option<Result<Box<Ma
     let is_new = session.id().is_none() && session.state() == State::New;
     let remember = by_cookie && decide_remember(request, session, settings, slot.remember);
     let id = session.reserved().copied();
-    let id = id.unwrap_or_else(|| SessionId::from_random(random_bytes()));
+    let id = id.unwrap_or_else(random::session_id);
     let sealed = with_binding(request, settings, |binding| match by_cookie {
         true => session.seal(policy, id, binding, request.now()),
         false => session.seal_text(policy, id, binding, request.now()),
@@ -50,7 +50,7 @@ pub fn make(waiter: Waiter, settings: &'static Settings) -> Option<Result<Box<Ma
 /// Without it the user is logged in all the same.
 pub async fn make_remember(waiter: Waiter, settings: &'static Settings) -> Option<Box<Sealed>> {
     let policy = &settings.policy;
-    let id = SessionId::from_random(random_bytes());
+    let id = random::session_id();
     let key: CipherKey = match policy
         .keys
         .remember_key(KeyIndex::CURRENT, &id, policy.safety)

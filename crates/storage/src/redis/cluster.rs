@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ::redis::{Cmd, ServerErrorKind, Value, cmd};
 use futures_util::future::join_all;
 use tokio::time::timeout_at;
 
-use super::commands::Batch;
+use super::batch::{Batch, Verb, Word};
 use super::connection::Settings;
 use super::link::{Link, Target};
-use super::{commands, fault, first, slots};
+use super::reply::Reply;
+use super::{fault, first, slots};
 use crate::{Deadline, Error, Server};
 
 /// The nodes of a cluster, as far as we know them.
@@ -82,16 +82,17 @@ impl Cluster {
     /// A reply to each command. Ends by the deadline.
     pub(super) async fn run(
         &self,
-        commands: &Batch<'_>,
+        commands: &Batch,
         deadline: Deadline,
-    ) -> Vec<Result<Value, Error>> {
+    ) -> Vec<Result<Reply, Error>> {
         let mut replies = vec![Err(Error::Timeout); commands.len()];
         if !self.is_known() {
             if let Err(error) = self.learn(deadline).await {
                 return vec![Err(error); commands.len()];
             }
         }
-        let mut errands: Vec<Errand> = commands.iter().enumerate().map(Errand::new).collect();
+        let errand = |index| Errand::new(index, commands);
+        let mut errands: Vec<Errand> = (0..commands.len()).map(errand).collect();
         for _ in 0..ROUNDS {
             let answers = self.round(commands, errands, deadline).await;
             errands = self.follow(answers, &mut replies, deadline).await;
@@ -105,7 +106,7 @@ impl Cluster {
     /// Sends all errands to their nodes, side by side.
     async fn round(
         &self,
-        commands: &Batch<'_>,
+        commands: &Batch,
         errands: Vec<Errand>,
         deadline: Deadline,
     ) -> Vec<Answered> {
@@ -127,7 +128,7 @@ impl Cluster {
     async fn follow(
         &self,
         answers: Vec<Answered>,
-        replies: &mut [Result<Value, Error>],
+        replies: &mut [Result<Reply, Error>],
         deadline: Deadline,
     ) -> Vec<Errand> {
         let mut next = Vec::new();
@@ -155,7 +156,7 @@ impl Cluster {
     fn judge(&self, answer: &mut Answered) -> Verdict {
         answer.errand.asks = None;
         let error = match &answer.reply {
-            Ok(Value::ServerError(error)) => error,
+            Ok(Reply::Error(error)) => error,
             Ok(_) => return Verdict::Final,
             Err(_) => return Verdict::Elsewhere(answer.node.clone()),
         };
@@ -163,20 +164,16 @@ impl Cluster {
             let asked = &answer.node.as_ref()?.server;
             slots::redirection(error.details()?, asked)
         };
-        match error.kind() {
-            Some(ServerErrorKind::Moved) => match target() {
+        match error.code() {
+            "MOVED" => match target() {
                 Some(server) => self.has_moved(answer.errand.slot, &server),
                 None => return Verdict::Elsewhere(answer.node.clone()),
             },
-            Some(ServerErrorKind::Ask) => match target() {
+            "ASK" => match target() {
                 Some(server) => answer.errand.asks = Some(self.node(&server)),
                 None => return Verdict::Final,
             },
-            Some(
-                ServerErrorKind::TryAgain
-                | ServerErrorKind::ClusterDown
-                | ServerErrorKind::MasterDown,
-            ) if !answer.errand.came_back => {
+            "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" if !answer.errand.came_back => {
                 answer.errand.came_back = true;
                 return Verdict::ComeBack;
             }
@@ -278,10 +275,10 @@ impl Cluster {
 }
 
 impl Errand {
-    fn new((index, command): (usize, &&Cmd)) -> Self {
+    fn new(index: usize, commands: &Batch) -> Self {
         Self {
             index,
-            slot: slots::slot_of(commands::name_of(command)),
+            slot: slots::slot_of(commands.name(index)),
             asks: None,
             came_back: false,
         }
@@ -291,7 +288,7 @@ impl Errand {
 struct Answered {
     errand: Errand,
     node: Option<Arc<Node>>,
-    reply: Result<Value, Error>,
+    reply: Result<Reply, Error>,
 }
 
 fn is_same(one: &Option<Arc<Node>>, other: &Option<Arc<Node>>) -> bool {
@@ -305,7 +302,7 @@ fn is_same(one: &Option<Arc<Node>>, other: &Option<Arc<Node>>) -> bool {
 /// Takes errands to a node.
 async fn visit(
     node: Option<Arc<Node>>,
-    commands: &Batch<'_>,
+    commands: &Batch,
     errands: Vec<Errand>,
     deadline: Deadline,
 ) -> Vec<Answered> {
@@ -332,29 +329,29 @@ impl Node {
     /// A reply to each errand. One that comes while its name is moving says so by `ASKING`.
     async fn run(
         &self,
-        commands: &Batch<'_>,
+        commands: &Batch,
         errands: &[Errand],
         deadline: Deadline,
-    ) -> Result<Vec<Value>, Error> {
+    ) -> Result<Vec<Reply>, Error> {
         let is_asking = |errand: &Errand| errand.asks.is_some();
-        let asking = cmd("ASKING");
-        let all = errands.iter().flat_map(|errand| {
-            let asking = is_asking(errand).then_some(&asking);
-            asking.into_iter().chain([commands[errand.index]])
-        });
-        let all: Vec<&Cmd> = all.collect();
+        let mut all = Batch::default();
+        for errand in errands {
+            if is_asking(errand) {
+                all.push(Verb::Asking, &[]);
+            }
+            all.push_of(commands, errand.index);
+        }
         let mut replies = self.link.run(&all, deadline).await?.into_iter();
         let own = errands.iter().map(|errand| {
             let skipped = usize::from(is_asking(errand));
-            replies.nth(skipped).unwrap_or(Value::Nil)
+            replies.nth(skipped).unwrap_or(Reply::Nil)
         });
         Ok(own.collect())
     }
 
     async fn slots(&self, deadline: Deadline) -> Result<Vec<slots::Range>, Error> {
-        let mut command = cmd("CLUSTER");
-        command.arg("SLOTS");
-        let reply = self.link.run(&[&command], deadline).await?;
+        let command = Batch::of(Verb::Cluster, &[Word::Text("SLOTS")]);
+        let reply = self.link.run(&command, deadline).await?;
         let unknown = "it does not tell which node serves what: it must be a node of a cluster";
         match fault::answer(first(reply)?) {
             Ok(reply) => slots::ranges(&reply, &self.server)

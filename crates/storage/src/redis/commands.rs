@@ -1,32 +1,25 @@
 //! The commands of each operation, and what their replies mean. Any connection will do.
 
 use std::collections::BTreeMap;
-use std::slice;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ::redis::{Cmd, ServerErrorKind, Value, cmd};
-use session::metadata::collection_name;
-use session::record_name;
-
+use super::batch::{Batch, Names, Verb, Word};
 use super::fault;
+use super::pipe::Replies;
+use super::reply::Reply;
+use crate::names::Name;
 use crate::{Error, MetaEntry, RecordId, RecordWrite};
 
 /// Bytes of the largest value a server takes unless its configuration says otherwise.
 const LARGEST_VALUE: usize = 512 << 20;
-/// Digits of a lifetime.
-const MOST_DIGITS: usize = 10;
-
-/// Commands that are sent at once.
-pub(super) type Batch<'a> = [&'a Cmd];
 
 /// Every command has a reply that it can have, which may be the server's error.
 ///
 /// # Errors
 /// If commands and replies are out of step on a connection: then the next reply is somebody else's record.
-pub(super) fn check(batch: &Batch<'_>, replies: &[Value]) -> Result<(), Error> {
-    let mut pairs = batch.iter().zip(replies);
-    match replies.len() == batch.len() && pairs.all(|(command, reply)| fits(command, reply)) {
+pub(super) fn check(batch: &Batch, replies: &[Reply]) -> Result<(), Error> {
+    let mut pairs = batch.verbs().zip(replies);
+    match replies.len() == batch.len() && pairs.all(|(verb, reply)| fits(verb, reply)) {
         true => Ok(()),
         false => Err(Error::BadReply(
             "it is not Redis, or was cut off".to_owned(),
@@ -34,146 +27,90 @@ pub(super) fn check(batch: &Batch<'_>, replies: &[Value]) -> Result<(), Error> {
     }
 }
 
-fn fits(command: &Cmd, reply: &Value) -> bool {
-    match (argument(command, 0), reply) {
-        (_, Value::ServerError(_)) => true,
-        (b"PING", Value::SimpleString(text)) => text == "PONG",
-        (_, Value::SimpleString(text)) => text == "QUEUED",
-        (b"GET", reply) => matches!(reply, Value::Nil | Value::BulkString(_)),
-        (b"EXEC" | b"ZRANGE" | b"ROLE" | b"CLUSTER", reply) => matches!(reply, Value::Array(_)),
-        (b"SENTINEL", reply) => matches!(reply, Value::Nil | Value::Array(_)),
-        (b"SET" | b"MULTI" | b"ASKING" | b"AUTH" | b"SELECT", reply) => *reply == Value::Okay,
-        (_, reply) => matches!(reply, Value::Int(_)),
-    }
-}
-
-/// The name of the record or list that a command is about.
-pub(super) fn name_of(command: &Cmd) -> &[u8] {
-    argument(command, 1)
-}
-
-fn argument(command: &Cmd, index: usize) -> &[u8] {
-    match command.args_iter().nth(index) {
-        Some(::redis::Arg::Simple(argument)) => argument,
-        _ => b"",
-    }
-}
-
-/// Names records and lists.
-pub(super) struct Names {
-    pub(super) prefix: Option<String>,
-    pub(super) suffix: Option<String>,
-}
-
-impl Names {
-    pub(super) fn record(&self, cookie: &str, key: &str) -> String {
-        record_name(self.prefix.as_deref(), cookie, key, self.suffix.as_deref())
-    }
-
-    pub(super) fn list(&self, cookie: &str, entry: &MetaEntry) -> String {
-        collection_name(
-            self.prefix.as_deref(),
-            cookie,
-            entry,
-            self.suffix.as_deref(),
-        )
+fn fits(verb: Verb, reply: &Reply) -> bool {
+    match (verb, reply) {
+        (_, Reply::Error(_) | Reply::Queued) => true,
+        (Verb::Ping, Reply::Status(text)) => text == "PONG",
+        (Verb::Get, reply) => matches!(reply, Reply::Nil | Reply::Text(_)),
+        (Verb::Exec | Verb::Zrange | Verb::Role | Verb::Cluster, reply) => {
+            matches!(reply, Reply::List(_))
+        }
+        (Verb::Sentinel, reply) => matches!(reply, Reply::Nil | Reply::List(_)),
+        (Verb::Set | Verb::Multi | Verb::Asking | Verb::Auth | Verb::Select, reply) => {
+            *reply == Reply::Okay
+        }
+        (_, reply) => matches!(reply, Reply::Number(_)),
     }
 }
 
 /// Reads a record.
-pub(super) fn get(name: &str) -> Cmd {
-    let mut get = Cmd::with_capacity(2, "GET".len() + name.len());
-    get.arg("GET").arg(name);
-    get
+pub(super) fn get(name: Name<'_>) -> Batch {
+    Batch::of(Verb::Get, &[Word::Name(name)])
 }
 
 /// Reads a list.
-pub(super) fn list(name: &str, now: u64) -> Cmd {
-    let mut zrange = cmd("ZRANGE");
-    zrange.arg(name).arg(format!("({now}")).arg("+inf");
-    zrange.arg("BYSCORE").arg("WITHSCORES");
-    zrange
+pub(super) fn list(name: Name<'_>, now: u64) -> Batch {
+    let above = format!("({now}");
+    let words = [&above, "+inf", "BYSCORE", "WITHSCORES"].map(Word::Text);
+    let [above, most, by, with] = words;
+    Batch::of(Verb::Zrange, &[Word::Name(name), above, most, by, with])
 }
 
 /// Removes a record, and its key from lists.
 pub(super) fn delete(
     names: &Names,
-    name: &str,
     record: RecordId<'_>,
     metadata: &[MetaEntry],
     now: u64,
-) -> Vec<Cmd> {
-    let mut unlink = cmd("UNLINK");
-    unlink.arg(name);
-    let mut commands = vec![unlink];
+) -> Batch {
+    let name = names.record(record.cookie, record.key);
+    let mut batch = Batch::of(Verb::Unlink, &[Word::Name(name)]);
     for entry in metadata {
         let list = names.list(record.cookie, entry);
-        commands.push(zrem(&list, record.key));
-        commands.push(zrem_expired(&list, now));
+        zrem(&mut batch, list, record.key);
+        zrem_expired(&mut batch, list, now);
     }
-    commands
+    batch
 }
 
-fn zrem(list: &str, key: &str) -> Cmd {
-    let mut zrem = cmd("ZREM");
-    zrem.arg(list).arg(key);
-    zrem
+fn zrem(batch: &mut Batch, list: Name<'_>, key: &str) {
+    batch.push(Verb::Zrem, &[Word::Name(list), Word::Text(key)]);
 }
 
-fn zrem_expired(list: &str, now: u64) -> Cmd {
-    let mut zremrangebyscore = cmd("ZREMRANGEBYSCORE");
-    zremrangebyscore.arg(list).arg(0).arg(now.saturating_sub(1));
-    zremrangebyscore
+fn zrem_expired(batch: &mut Batch, list: Name<'_>, now: u64) {
+    let until = now.saturating_sub(1);
+    let words = [Word::Name(list), Word::Number(0), Word::Number(until)];
+    batch.push(Verb::Zremrangebyscore, &words);
 }
 
-fn zadd(list: &str, key: &str, expires: u64) -> Cmd {
-    let mut zadd = cmd("ZADD");
-    zadd.arg(list).arg(expires).arg(key);
-    zadd
+fn zadd(batch: &mut Batch, list: Name<'_>, key: &str, expires: u64) {
+    let words = [Word::Name(list), Word::Number(expires), Word::Text(key)];
+    batch.push(Verb::Zadd, &words);
 }
 
-fn expire(name: &str, seconds: u32, option: Option<&str>) -> Cmd {
-    let mut expire = cmd("EXPIRE");
-    expire.arg(name).arg(seconds).arg(option);
-    expire
+fn expire(batch: &mut Batch, name: Name<'_>, seconds: u32, option: Option<&str>) {
+    let (name, seconds) = (Word::Name(name), Word::Number(seconds.into()));
+    match option {
+        Some(option) => batch.push(Verb::Expire, &[name, seconds, Word::Text(option)]),
+        None => batch.push(Verb::Expire, &[name, seconds]),
+    }
 }
-
-static MULTI: LazyLock<Cmd> = LazyLock::new(|| cmd("MULTI"));
-static EXEC: LazyLock<Cmd> = LazyLock::new(|| cmd("EXEC"));
 
 /// The writing of a record, and what follows from it.
-pub(super) struct Save {
-    record: Cmd,
-    rest: Vec<Step>,
+pub(super) struct Save<'a> {
+    names: &'a Names,
+    write: &'a RecordWrite,
+    ttl: u32,
 }
 
-enum Step {
-    Command(Cmd),
-    Life {
-        name: String,
-        life: Life,
-        /// For servers since Redis 7.
-        commands: Vec<Cmd>,
-    },
-}
-
-impl Step {
-    fn life(name: String, life: Life) -> Self {
-        let commands = life.commands(&name);
-        Self::Life {
-            name,
-            life,
-            commands,
-        }
-    }
-
-    /// For servers since Redis 7.
-    fn commands(&self) -> &[Cmd] {
-        match self {
-            Self::Command(command) => slice::from_ref(command),
-            Self::Life { commands, .. } => commands,
-        }
-    }
+/// Something that follows from the writing of a record.
+enum Step<'a> {
+    Zadd(Name<'a>),
+    /// Takes a key from a list.
+    Zrem(Name<'a>, &'a str),
+    /// Takes what has expired from a list.
+    Sweep(Name<'a>),
+    Life(Name<'a>, Life),
 }
 
 /// A limit to the life of something that may be there already, in seconds.
@@ -186,142 +123,182 @@ enum Life {
 impl Life {
     /// Servers since Redis 7 compare by themselves. What never expires counts as the longest life, so it takes `NX` besides
     /// `GT` to give a new list a life.
-    fn commands(self, name: &str) -> Vec<Cmd> {
+    fn push_to(self, batch: &mut Batch, name: Name<'_>) {
         match self {
-            Self::AtMost(seconds) => vec![expire(name, seconds, Some("LT"))],
-            Self::AtLeast(seconds) => vec![
-                expire(name, seconds, Some("NX")),
-                expire(name, seconds, Some("GT")),
-            ],
+            Self::AtMost(seconds) => expire(batch, name, seconds, Some("LT")),
+            Self::AtLeast(seconds) => {
+                expire(batch, name, seconds, Some("NX"));
+                expire(batch, name, seconds, Some("GT"));
+            }
         }
     }
 
     /// For older servers we do, with the answer to `TTL`: seconds, -1 for ever, -2 for what is not there.
-    fn command(self, name: &str, ttl: i64) -> Option<Cmd> {
+    fn push_if_needed(self, batch: &mut Batch, name: Name<'_>, ttl: i64) {
         let (seconds, needed) = match self {
             Self::AtMost(seconds) => (seconds, ttl == -1 || ttl > i64::from(seconds)),
             Self::AtLeast(seconds) => (seconds, ttl < i64::from(seconds)),
         };
-        needed.then(|| expire(name, seconds, None))
+        if needed {
+            expire(batch, name, seconds, None);
+        }
     }
 }
 
-impl Save {
-    pub(super) fn new(names: &Names, write: &RecordWrite) -> Result<Self, Error> {
+impl<'a> Save<'a> {
+    pub(super) fn new(names: &'a Names, write: &'a RecordWrite) -> Result<Self, Error> {
         if write.value.len() > LARGEST_VALUE {
             return Err(Error::TooLarge {
                 size: write.value.len(),
                 limit: LARGEST_VALUE,
             });
         }
-        let cookie = &write.name_cookie;
-        let ttl = write.ttl.max(1);
-        let name = names.record(cookie, &write.key);
-        let size = "SETEX".len() + name.len() + write.value.len() + MOST_DIGITS;
-        let mut set = Cmd::with_capacity(5, size);
-        set.arg("SET")
-            .arg(name)
-            .arg(&write.value)
-            .arg("EX")
-            .arg(ttl);
-        let mut rest = Vec::new();
-        if let Some(old) = &write.old_key {
-            let life = Life::AtMost(write.stale_ttl);
-            rest.push(Step::life(names.record(cookie, old), life));
-            let withdrawn = write.withdrawn.iter();
-            rest.extend(
-                withdrawn.map(|entry| Step::Command(zrem(&names.list(cookie, entry), old))),
-            );
-        }
-        for entry in &write.metadata {
-            enlist(&mut rest, names.list(cookie, entry), write, ttl);
-        }
-        Ok(Self { record: set, rest })
+        Ok(Self {
+            names,
+            write,
+            ttl: write.ttl.max(1),
+        })
     }
 
     /// Nothing follows from it.
     pub(super) fn is_all(&self) -> bool {
-        self.rest.is_empty()
+        self.steps().next().is_none()
     }
 
     /// The record alone.
-    pub(super) fn record(&self) -> &Cmd {
-        &self.record
+    pub(super) fn record(&self) -> Batch {
+        let mut batch = Batch::with_room(2, self.size_of_record());
+        self.push_record(&mut batch);
+        batch
     }
 
     /// All at once, or nothing. For servers since Redis 7.
-    pub(super) fn transaction(&self) -> Vec<&Cmd> {
-        let mut commands = vec![&*MULTI, &self.record];
-        commands.extend(self.commands());
-        commands.push(&EXEC);
-        commands
+    pub(super) fn transaction(&self) -> Batch {
+        let name = self.name_of(&self.write.key).len();
+        let mut batch = Batch::with_room(4, self.size_of_record() + name);
+        batch.push(Verb::Multi, &[]);
+        self.push_record(&mut batch);
+        self.push_rest(&mut batch);
+        batch.push(Verb::Exec, &[]);
+        batch
     }
 
     /// All but the record. For servers since Redis 7.
-    pub(super) fn rest(&self) -> Vec<&Cmd> {
-        self.commands().collect()
+    pub(super) fn rest(&self) -> Batch {
+        let mut batch = Batch::default();
+        self.push_rest(&mut batch);
+        batch
     }
 
-    fn commands(&self) -> impl Iterator<Item = &Cmd> {
-        self.rest.iter().flat_map(Step::commands)
+    fn name_of(&self, key: &'a str) -> Name<'a> {
+        self.names.record(&self.write.name_cookie, key)
     }
 
-    /// By the replies to [`rest`](Self::rest), the server is older than Redis 7.
-    pub(super) fn rest_lacks_expire_options(
-        &self,
-        replies: impl IntoIterator<Item = Result<Value, Error>>,
-    ) -> bool {
-        let mut both = self.commands().zip(replies);
-        both.any(|(command, reply)| {
-            argument(command, 0) == b"EXPIRE"
-                && matches!(reply, Ok(Value::ServerError(error)) if error.kind() == Some(ServerErrorKind::ResponseError))
-        })
+    fn size_of_record(&self) -> usize {
+        self.name_of(&self.write.key).len() + self.write.value.len()
+    }
+
+    fn push_record(&self, batch: &mut Batch) {
+        let words = [
+            Word::Name(self.name_of(&self.write.key)),
+            Word::Text(&self.write.value),
+            Word::Text("EX"),
+            Word::Number(self.ttl.into()),
+        ];
+        batch.push(Verb::Set, &words);
+    }
+
+    fn push_rest(&self, batch: &mut Batch) {
+        for step in self.steps() {
+            match step {
+                Step::Life(name, life) => life.push_to(batch, name),
+                step => self.push_step(batch, &step),
+            }
+        }
+    }
+
+    /// A step that all servers know; those that limit a life are not.
+    fn push_step(&self, batch: &mut Batch, step: &Step<'_>) {
+        let write = self.write;
+        match step {
+            Step::Zadd(list) => {
+                let expires = write.now.saturating_add(self.ttl.into());
+                zadd(batch, *list, &write.key, expires);
+            }
+            Step::Zrem(list, key) => zrem(batch, *list, key),
+            Step::Sweep(list) => zrem_expired(batch, *list, write.now),
+            Step::Life(..) => {}
+        }
+    }
+
+    fn steps(&self) -> impl Iterator<Item = Step<'a>> + use<'a> {
+        let (names, write, ttl) = (self.names, self.write, self.ttl);
+        let list = |entry| names.list(&write.name_cookie, entry);
+        let old = write.old_key.as_deref();
+        let of_old = old.into_iter().flat_map(move |old| {
+            let name = names.record(&write.name_cookie, old);
+            let withdrawn = write.withdrawn.iter();
+            std::iter::once(Step::Life(name, Life::AtMost(write.stale_ttl)))
+                .chain(withdrawn.map(move |entry| Step::Zrem(list(entry), old)))
+        });
+        // Adds first: a list that is empty in between is gone, with its expiry.
+        let of_lists = write.metadata.iter().flat_map(move |entry| {
+            let list = list(entry);
+            [
+                Some(Step::Zadd(list)),
+                old.map(|old| Step::Zrem(list, old)),
+                Some(Step::Sweep(list)),
+                Some(Step::Life(list, Life::AtLeast(ttl))),
+            ]
+        });
+        of_old.chain(of_lists.flatten())
     }
 
     /// Asks for the lives of what has a limit to its life.
-    pub(super) fn lives(&self) -> Vec<Cmd> {
-        let ttl = |step: &Step| match step {
-            Step::Command(_) => None,
-            Step::Life { name, .. } => {
-                let mut ttl = cmd("TTL");
-                ttl.arg(name);
-                Some(ttl)
+    pub(super) fn lives(&self) -> Batch {
+        let mut batch = Batch::default();
+        for step in self.steps() {
+            if let Step::Life(name, _) = step {
+                batch.push(Verb::Ttl, &[Word::Name(name)]);
             }
-        };
-        self.rest.iter().filter_map(ttl).collect()
+        }
+        batch
     }
 
     /// All but the record, given the replies to [`lives`](Self::lives). What has an unknown life keeps it.
-    pub(super) fn rest_for_lives(&self, lives: &[Result<Value, Error>]) -> Vec<Cmd> {
+    pub(super) fn rest_for_lives(&self, lives: &[Result<Reply, Error>]) -> Batch {
         let mut lives = lives.iter();
-        let command = |step: &Step| match step {
-            Step::Command(command) => Some(command.clone()),
-            Step::Life { name, life, .. } => match lives.next() {
-                Some(Ok(Value::Int(ttl))) => life.command(name, *ttl),
-                _ => None,
-            },
-        };
-        self.rest.iter().filter_map(command).collect()
+        let mut batch = Batch::default();
+        for step in self.steps() {
+            match step {
+                Step::Life(name, life) => {
+                    if let Some(Ok(Reply::Number(ttl))) = lives.next() {
+                        life.push_if_needed(&mut batch, name, *ttl);
+                    }
+                }
+                step => self.push_step(&mut batch, &step),
+            }
+        }
+        batch
     }
 }
 
-/// Adds first: a list that is empty in between is gone, with its expiry.
-fn enlist(steps: &mut Vec<Step>, list: String, write: &RecordWrite, ttl: u32) {
-    let expires = write.now.saturating_add(u64::from(ttl));
-    steps.push(Step::Command(zadd(&list, &write.key, expires)));
-    if let Some(old) = &write.old_key {
-        steps.push(Step::Command(zrem(&list, old)));
-    }
-    steps.push(Step::Command(zrem_expired(&list, write.now)));
-    steps.push(Step::life(list, Life::AtLeast(ttl)));
+/// By the replies to what follows from a record's writing, the server is older than Redis 7.
+pub(super) fn lacks_expire_options(
+    verbs: impl Iterator<Item = Verb>,
+    replies: impl IntoIterator<Item = Result<Reply, Error>>,
+) -> bool {
+    verbs.zip(replies).any(|(verb, reply)| {
+        verb == Verb::Expire && matches!(reply, Ok(Reply::Error(error)) if error.code() == "ERR")
+    })
 }
 
 /// How a transaction went.
 pub(super) enum Transaction {
     /// The replies of its commands.
-    Executed(Vec<Value>),
+    Executed(Vec<Reply>),
     /// The server refused to begin it and did its commands one by one; their replies.
-    Apart(Vec<Value>),
+    Apart(Vec<Reply>),
     /// Nothing was done, for a reason that lies in other commands than the first.
     Aborted,
 }
@@ -331,18 +308,18 @@ impl Transaction {
     ///
     /// # Errors
     /// When nothing was done, for a reason that lies in the first command.
-    pub(super) fn read(mut replies: Vec<Value>) -> Result<Self, Error> {
-        let exec = replies.pop().unwrap_or(Value::Nil);
+    pub(super) fn read(mut replies: Replies) -> Result<Self, Error> {
+        let exec = replies.pop().unwrap_or(Reply::Nil);
         let mut replies = replies.into_iter();
-        if replies.next() != Some(Value::Okay) {
+        if replies.next() != Some(Reply::Okay) {
             return Ok(Self::Apart(replies.collect()));
         }
         match exec {
-            Value::Array(executed) if executed.len() == replies.len() => {
+            Reply::List(executed) if executed.len() == replies.len() => {
                 Ok(Self::Executed(executed))
             }
-            Value::ServerError(_) => match replies.next() {
-                Some(Value::ServerError(error)) => Err(fault::refused(&error)),
+            Reply::Error(_) => match replies.next() {
+                Some(Reply::Error(error)) => Err(fault::refused(&error)),
                 _ => Ok(Self::Aborted),
             },
             _ => Err(unexpected("EXEC")),
@@ -350,7 +327,7 @@ impl Transaction {
     }
 
     /// The replies of its commands; remembers whether the server knows transactions.
-    pub(super) fn executed(self, multi_is_allowed: &AtomicBool) -> Option<Vec<Value>> {
+    pub(super) fn executed(self, multi_is_allowed: &AtomicBool) -> Option<Vec<Reply>> {
         match self {
             Self::Executed(replies) => Some(replies),
             Self::Apart(replies) => {
@@ -367,37 +344,37 @@ fn unexpected(command: &str) -> Error {
 }
 
 /// The reply to `SET`.
-pub(super) fn done(reply: Value) -> Result<(), Error> {
+pub(super) fn done(reply: Reply) -> Result<(), Error> {
     match fault::answer(reply)? {
-        Value::Okay => Ok(()),
+        Reply::Okay => Ok(()),
         _ => Err(unexpected("SET")),
     }
 }
 
 /// The reply to `UNLINK`.
-pub(super) fn counted(reply: Value) -> Result<(), Error> {
+pub(super) fn counted(reply: Reply) -> Result<(), Error> {
     match fault::answer(reply)? {
-        Value::Int(_) => Ok(()),
+        Reply::Number(_) => Ok(()),
         _ => Err(unexpected("UNLINK")),
     }
 }
 
 /// The reply to `GET`.
-pub(super) fn record(reply: Value) -> Result<Option<Vec<u8>>, Error> {
+pub(super) fn record(reply: Reply) -> Result<Option<Vec<u8>>, Error> {
     match fault::answer(reply)? {
-        Value::Nil => Ok(None),
-        Value::BulkString(value) => Ok(Some(value)),
+        Reply::Nil => Ok(None),
+        Reply::Text(value) => Ok(Some(value)),
         _ => Err(unexpected("GET")),
     }
 }
 
 /// The reply to `ZRANGE … WITHSCORES`.
-pub(super) fn listed(reply: Value) -> Result<BTreeMap<String, u64>, Error> {
-    let Value::Array(items) = fault::answer(reply)? else {
+pub(super) fn listed(reply: Reply) -> Result<BTreeMap<String, u64>, Error> {
+    let Reply::List(items) = fault::answer(reply)? else {
         return Err(unexpected("ZRANGE"));
     };
     let pairs = items.chunks(2).map(|pair| match pair {
-        [Value::BulkString(key), Value::BulkString(score)] => {
+        [Reply::Text(key), Reply::Text(score)] => {
             let key = String::from_utf8(key.clone()).ok()?;
             Some((key, expiry(score)?))
         }
@@ -417,6 +394,8 @@ fn expiry(score: &[u8]) -> Option<u64> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::redis::batch::tests::text;
+    use crate::redis::reply::ServerError;
 
     fn write() -> RecordWrite {
         RecordWrite {
@@ -432,50 +411,51 @@ mod tests {
         }
     }
 
-    fn save() -> Save {
-        let names = Names {
+    fn names() -> Names {
+        Names {
             prefix: Some("p".into()),
             suffix: None,
-        };
-        Save::new(&names, &write()).unwrap()
-    }
-
-    fn text<'a>(commands: impl IntoIterator<Item = &'a Cmd>) -> Vec<String> {
-        let line = |command: &Cmd| {
-            let words = command.args_iter().map(|argument| match argument {
-                ::redis::Arg::Simple(word) => String::from_utf8_lossy(word).into_owned(),
-                _ => String::new(),
-            });
-            words.collect::<Vec<_>>().join(" ")
-        };
-        commands.into_iter().map(line).collect()
+        }
     }
 
     #[test]
     fn a_save_since_redis_7() {
+        let (names, write) = (names(), write());
+        let save = Save::new(&names, &write).unwrap();
+        let rest = [
+            "EXPIRE p:sid:old 10 LT",
+            "ZREM p:sid:Yg:cw old",
+            "ZADD p:sid:YQ:cw 1100 new",
+            "ZREM p:sid:YQ:cw old",
+            "ZREMRANGEBYSCORE p:sid:YQ:cw 0 999",
+            "EXPIRE p:sid:YQ:cw 100 NX",
+            "EXPIRE p:sid:YQ:cw 100 GT",
+        ];
+        assert!(!save.is_all());
+        assert_eq!(text(&save.record()), ["SET p:sid:new v EX 100"]);
+        assert_eq!(text(&save.rest()), rest);
         assert_eq!(
-            text(save().transaction()),
-            [
-                "MULTI",
-                "SET p:sid:new v EX 100",
-                "EXPIRE p:sid:old 10 LT",
-                "ZREM p:sid:Yg:cw old",
-                "ZADD p:sid:YQ:cw 1100 new",
-                "ZREM p:sid:YQ:cw old",
-                "ZREMRANGEBYSCORE p:sid:YQ:cw 0 999",
-                "EXPIRE p:sid:YQ:cw 100 NX",
-                "EXPIRE p:sid:YQ:cw 100 GT",
-                "EXEC",
-            ]
+            text(&save.transaction()),
+            [&["MULTI", "SET p:sid:new v EX 100"], &rest[..], &["EXEC"]].concat()
         );
     }
 
     #[test]
+    fn a_new_record_is_all_there_is_to_write() {
+        let (names, mut write) = (names(), write());
+        write.old_key = None;
+        assert!(!Save::new(&names, &write).unwrap().is_all());
+        write.metadata.clear();
+        assert!(Save::new(&names, &write).unwrap().is_all());
+    }
+
+    #[test]
     fn a_save_before_redis_7_asks_for_lives() {
-        let save = save();
+        let (names, write) = (names(), write());
+        let save = Save::new(&names, &write).unwrap();
         assert_eq!(text(&save.lives()), ["TTL p:sid:old", "TTL p:sid:YQ:cw"]);
         let expires = |old: i64, list: i64| {
-            let lives = [Ok(Value::Int(old)), Ok(Value::Int(list))];
+            let lives = [Ok(Reply::Number(old)), Ok(Reply::Number(list))];
             let commands = text(&save.rest_for_lives(&lives)).into_iter();
             commands
                 .filter(|command| command.starts_with("EXPIRE"))
@@ -490,19 +470,57 @@ mod tests {
     }
 
     #[test]
+    fn a_server_before_redis_7_is_known_by_its_errors() {
+        let verbs = || [Verb::Zrem, Verb::Expire].into_iter();
+        let lacks = |replies: [Reply; 2]| lacks_expire_options(verbs(), replies.map(Ok));
+        let unknown = || error("ERR Unsupported option LT");
+        assert!(lacks([Reply::Number(1), unknown()]));
+        assert!(!lacks([unknown(), Reply::Number(1)]));
+        assert!(!lacks([Reply::Number(1), error("NOPERM x")]));
+    }
+
+    #[test]
+    fn a_list_is_asked_for_what_has_not_expired() {
+        let names = names();
+        let entry = MetaEntry::new("a", "s", false);
+        assert_eq!(
+            text(&list(names.list("sid", &entry), 7)),
+            ["ZRANGE p:sid:YQ:cw (7 +inf BYSCORE WITHSCORES"]
+        );
+    }
+
+    #[test]
+    fn a_record_is_removed_with_its_key_in_lists() {
+        let names = names();
+        let record = RecordId {
+            cookie: "sid",
+            key: "old",
+        };
+        let entry = MetaEntry::new("a", "s", false);
+        assert_eq!(
+            text(&delete(&names, record, &[entry], 7)),
+            [
+                "UNLINK p:sid:old",
+                "ZREM p:sid:YQ:cw old",
+                "ZREMRANGEBYSCORE p:sid:YQ:cw 0 6"
+            ]
+        );
+    }
+
+    #[test]
     fn replies_out_of_step_are_noticed() {
-        let reply = |text: &str| ::redis::parse_redis_value(text.as_bytes()).unwrap();
-        for (name, good, wrong) in [
-            ("GET", "$1\r\nx\r\n", "+OK\r\n"),
-            ("SET", "+OK\r\n", "$1\r\nx\r\n"),
-            ("EXPIRE", ":1\r\n", "+OK\r\n"),
-            ("ZADD", "+QUEUED\r\n", "$-1\r\n"),
-            ("ZRANGE", "*0\r\n", ":1\r\n"),
-            ("PING", "+PONG\r\n", "+OK\r\n"),
-            ("GET", "-ERR x\r\n", "+PONG\r\n"),
+        let text = |text: &str| Reply::Text(text.into());
+        for (verb, good, wrong) in [
+            (Verb::Get, text("x"), Reply::Okay),
+            (Verb::Get, error("ERR x"), Reply::Status("PONG".into())),
+            (Verb::Set, Reply::Okay, text("x")),
+            (Verb::Expire, Reply::Number(1), Reply::Okay),
+            (Verb::Zadd, Reply::Queued, Reply::Nil),
+            (Verb::Zrange, Reply::List(vec![]), Reply::Number(1)),
+            (Verb::Ping, Reply::Status("PONG".into()), Reply::Okay),
         ] {
-            assert!(fits(&cmd(name), &reply(good)), "{name}");
-            assert!(!fits(&cmd(name), &reply(wrong)), "{name}");
+            assert!(fits(verb, &good), "{verb:?}");
+            assert!(!fits(verb, &wrong), "{verb:?}");
         }
     }
 
@@ -515,35 +533,36 @@ mod tests {
         }
     }
 
-    fn error(text: &str) -> Value {
-        ::redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap()
+    fn error(text: &str) -> Reply {
+        Reply::Error(ServerError::new(text))
     }
 
     #[test]
     fn a_transaction_is_all_or_nothing() {
-        let queued = || Value::SimpleString("QUEUED".into());
+        let queued = || Reply::Queued;
         let allowed = AtomicBool::new(true);
-        let read = |replies| Transaction::read(replies).map(|t| t.executed(&allowed));
-        let both = vec![Value::Okay, Value::Int(1)];
+        let read =
+            |replies: Vec<Reply>| Transaction::read(replies.into()).map(|t| t.executed(&allowed));
+        let both = vec![Reply::Okay, Reply::Number(1)];
         assert_eq!(
             read(vec![
-                Value::Okay,
+                Reply::Okay,
                 queued(),
                 queued(),
-                Value::Array(both.clone())
+                Reply::List(both.clone())
             ]),
             Ok(Some(both.clone()))
         );
         let abort = || error("EXECABORT Transaction discarded because of previous errors.");
         assert_eq!(
-            read(vec![Value::Okay, error("OOM x"), queued(), abort()]),
+            read(vec![Reply::Okay, error("OOM x"), queued(), abort()]),
             Err(Error::Full)
         );
         assert_eq!(
-            read(vec![Value::Okay, queued(), error("ERR arguments"), abort()]),
+            read(vec![Reply::Okay, queued(), error("ERR arguments"), abort()]),
             Ok(None)
         );
-        assert!(read(vec![Value::Okay, queued(), queued(), Value::Array(vec![])]).is_err());
+        assert!(read(vec![Reply::Okay, queued(), queued(), Reply::List(vec![])]).is_err());
         assert!(allowed.load(Ordering::Relaxed));
         let refused = [
             vec![error("NOPERM x")],

@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ::redis::{Cmd, Value, cmd};
 use tokio_rustls::TlsConnector;
 
-use super::commands::Batch;
-use super::pipe::{self, Failure, Pipe};
+use super::batch::{Batch, Verb, Word};
+use super::pipe::{Failure, Pipe, Replies};
+use super::reply::Reply;
 use super::{commands, fault};
 use crate::config::Secret;
 use crate::runtime::{Address, Runtime, Stream, within};
@@ -76,8 +75,6 @@ impl Settings {
 /// A connection on which the commands of many tasks are under way. It ends when the last one drops it.
 pub(super) struct Connection {
     pipe: Pipe,
-    /// Batches that were answered.
-    answered: AtomicUsize,
 }
 
 impl Connection {
@@ -119,20 +116,16 @@ impl Connection {
         deadline: Deadline,
     ) -> Result<Self, Error> {
         let (pipe, driver) = Pipe::new(stream, &settings.runtime);
-        let commands = login.commands();
-        let batch: Vec<&Cmd> = commands.iter().collect();
+        let batch = login.commands();
         // Before the driver runs: a server may say at once why it does not want us.
         let replies = pipe.ask(&batch, deadline);
         settings.runtime.spawn(Box::pin(driver));
-        match pipe::replies(replies).await {
+        match replies.await {
             Ok(replies) => logged_in(&batch, replies)?,
             Err(Failure::Lost(error)) => return Err(error),
             Err(Failure::Late) => return Err(Error::Timeout),
         }
-        Ok(Self {
-            pipe,
-            answered: AtomicUsize::new(0),
-        })
+        Ok(Self { pipe })
     }
 
     /// It is of no use any more.
@@ -141,20 +134,15 @@ impl Connection {
     }
 
     /// Sends commands and waits for their replies.
-    pub(super) async fn run(
-        &self,
-        batch: &Batch<'_>,
-        deadline: Deadline,
-    ) -> Result<Vec<Value>, Failure> {
+    pub(super) async fn run(&self, batch: &Batch, deadline: Deadline) -> Result<Replies, Failure> {
         let replies = self.pipe.run(batch, deadline).await?;
         commands::check(batch, &replies).map_err(Failure::Lost)?;
-        self.answered.fetch_add(1, Ordering::Relaxed);
         Ok(replies)
     }
 
-    /// How many batches were answered on it so far.
-    pub(super) fn answered(&self) -> usize {
-        self.answered.load(Ordering::Relaxed)
+    /// How long nobody was answered on it.
+    pub(super) fn silence(&self) -> Duration {
+        self.pipe.silence()
     }
 }
 
@@ -226,12 +214,12 @@ async fn encrypt(
     Ok(Box::new(stream.map_err(|error| fault::broken(&error))?))
 }
 
-fn logged_in(batch: &Batch<'_>, replies: Vec<Value>) -> Result<(), Error> {
+fn logged_in(batch: &Batch, replies: Replies) -> Result<(), Error> {
     commands::check(batch, &replies)?;
     for reply in replies {
         match reply {
             // A user who may not PING is known to the server.
-            Value::ServerError(error) if error.code() != "NOPERM" => {
+            Reply::Error(error) if error.code() != "NOPERM" => {
                 return Err(fault::refused_at_login(&error));
             }
             _ => {}
@@ -241,21 +229,20 @@ fn logged_in(batch: &Batch<'_>, replies: Vec<Value>) -> Result<(), Error> {
 }
 
 impl Login {
-    fn commands(&self) -> Vec<Cmd> {
-        let mut commands = Vec::new();
-        if self.username.is_some() || self.password.is_some() {
-            let mut auth = cmd("AUTH");
-            auth.arg(&self.username)
-                .arg(self.password.as_ref().map_or("", Secret::expose));
-            commands.push(auth);
+    fn commands(&self) -> Batch {
+        let mut batch = Batch::default();
+        let password = self.password.as_ref().map_or("", Secret::expose);
+        let password = Word::Text(password);
+        match &self.username {
+            Some(username) => batch.push(Verb::Auth, &[Word::Text(username), password]),
+            None if self.password.is_some() => batch.push(Verb::Auth, &[password]),
+            None => {}
         }
-        if self.database != 0 {
-            let mut select = cmd("SELECT");
-            select.arg(self.database);
-            commands.push(select);
+        if let Ok(database @ 1..) = u64::try_from(self.database) {
+            batch.push(Verb::Select, &[Word::Number(database)]);
         }
-        commands.push(cmd("PING"));
-        commands
+        batch.push(Verb::Ping, &[]);
+        batch
     }
 }
 
@@ -263,7 +250,7 @@ impl Login {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::io;
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
     use crate::runtime::{Tokio, Work};

@@ -3,14 +3,13 @@
 use std::fmt::Display;
 use std::io;
 
-use ::redis::{ServerError, Value};
-
+use super::reply::{Reply, ServerError};
 use crate::Error;
 
 /// A reply, unless it is the server's error.
-pub(super) fn answer(reply: Value) -> Result<Value, Error> {
+pub(super) fn answer(reply: Reply) -> Result<Reply, Error> {
     match reply {
-        Value::ServerError(error) => Err(refused(&error)),
+        Reply::Error(error) => Err(refused(&error)),
         reply => Ok(reply),
     }
 }
@@ -86,10 +85,7 @@ mod tests {
     use super::*;
 
     fn server_error(text: &str) -> ServerError {
-        match ::redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap() {
-            Value::ServerError(error) => error,
-            other => panic!("{other:?}"),
-        }
+        ServerError::new(text)
     }
 
     #[test]

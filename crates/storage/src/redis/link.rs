@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ::redis::{ServerErrorKind, Value};
 use tokio::sync::watch;
 
-use super::commands::Batch;
+use super::batch::Batch;
 use super::connection::{Connection, Settings};
-use super::pipe::Failure;
+use super::pipe::{Failure, Replies};
+use super::reply::Reply;
 use super::sentinel::Sentinels;
 use crate::runtime::within;
 use crate::{Deadline, Error, Server};
@@ -72,9 +72,9 @@ impl Link {
     /// all our commands may be done twice.
     pub(super) async fn run(
         self: &Arc<Self>,
-        batch: &Batch<'_>,
+        batch: &Batch,
         deadline: Deadline,
-    ) -> Result<Vec<Value>, Error> {
+    ) -> Result<Replies, Error> {
         let first = match self.try_once(batch, deadline).await {
             Try::Done(result) => return result,
             Try::Again(first) => first,
@@ -86,7 +86,7 @@ impl Link {
         }
     }
 
-    async fn try_once(self: &Arc<Self>, batch: &Batch<'_>, deadline: Deadline) -> Try {
+    async fn try_once(self: &Arc<Self>, batch: &Batch, deadline: Deadline) -> Try {
         let connection = match self.way() {
             Way::Open(connection) => connection,
             Way::Closed(error) => return Try::Done(Err(error)),
@@ -95,7 +95,6 @@ impl Link {
                 Err(error) => return Try::Done(Err(error)),
             },
         };
-        let (start, answered) = (Instant::now(), connection.answered());
         match connection.run(batch, deadline).await {
             Ok(replies) if replies.iter().any(is_demoted) => {
                 self.discard(&connection);
@@ -107,8 +106,7 @@ impl Link {
                 Try::Again(Err(error))
             }
             Err(Failure::Late) => {
-                let is_silent = connection.answered() == answered;
-                if is_silent && start.elapsed() >= self.settings.patience {
+                if connection.silence() >= self.settings.patience {
                     self.discard(&connection);
                 }
                 Try::Done(Err(Error::Timeout))
@@ -235,16 +233,16 @@ impl State {
 }
 
 enum Try {
-    Done(Result<Vec<Value>, Error>),
+    Done(Result<Replies, Error>),
     /// Another connection may do better; this is the result when none does.
-    Again(Result<Vec<Value>, Error>),
+    Again(Result<Replies, Error>),
 }
 
 /// What was a master is a replica now; the master is found by connecting anew.
-fn is_demoted(reply: &Value) -> bool {
+fn is_demoted(reply: &Reply) -> bool {
     match reply {
-        Value::ServerError(error) => error.kind() == Some(ServerErrorKind::ReadOnly),
-        Value::Array(replies) => replies.iter().any(is_demoted),
+        Reply::Error(error) => error.code() == "READONLY",
+        Reply::List(replies) => replies.iter().any(is_demoted),
         _ => false,
     }
 }

@@ -2,8 +2,6 @@
 
 use std::mem;
 
-use ::redis::{Value, parse_redis_value};
-
 /// Bytes read at a time, and the longest line.
 const BUFFER: usize = 16 << 10;
 /// Bytes of the longest value.
@@ -17,6 +15,45 @@ const DEEPEST: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
 
+/// What a server says to a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// `OK`.
+    Okay,
+    /// `QUEUED`: it is a command of a transaction.
+    Queued,
+    /// Another word of that kind.
+    Status(String),
+    Number(i64),
+    Text(Vec<u8>),
+    List(Vec<Reply>),
+    /// There is nothing.
+    Nil,
+    Error(ServerError),
+}
+
+/// A server's error: a word that says which, and what is to be said of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ServerError(Box<str>);
+
+impl ServerError {
+    pub(super) fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    pub(super) fn code(&self) -> &str {
+        self.parts().map_or(&self.0, |(code, _)| code)
+    }
+
+    pub(super) fn details(&self) -> Option<&str> {
+        self.parts().map(|(_, details)| details)
+    }
+
+    fn parts(&self) -> Option<(&str, &str)> {
+        self.0.split_once(' ')
+    }
+}
+
 /// What has been read and is not a whole reply yet.
 pub(super) struct Decoder {
     buffer: Box<[u8]>,
@@ -26,7 +63,7 @@ pub(super) struct Decoder {
     /// A value of which the head was decoded.
     value: Option<Unfinished<Vec<u8>>>,
     /// Arrays of which the heads were decoded, from the outermost to the innermost.
-    arrays: Vec<Unfinished<Vec<Value>>>,
+    arrays: Vec<Unfinished<Vec<Reply>>>,
 }
 
 struct Unfinished<T> {
@@ -59,7 +96,7 @@ impl Decoder {
     }
 
     /// The next whole reply, if there is one.
-    pub(super) fn next(&mut self) -> Result<Option<Value>, Malformed> {
+    pub(super) fn next(&mut self) -> Result<Option<Reply>, Malformed> {
         loop {
             let value = match self.value.is_some() {
                 true => self.rest_of_value()?,
@@ -75,19 +112,20 @@ impl Decoder {
     }
 
     /// Decodes a line: `Some(None)` when it begins something longer.
-    fn head(&mut self) -> Result<Option<Option<Value>>, Malformed> {
+    fn head(&mut self) -> Result<Option<Option<Reply>>, Malformed> {
         let Some(line) = self.line()? else {
             return Ok(None);
         };
         let line = &self.buffer[line];
         let (kind, text) = line.split_first().ok_or(Malformed)?;
         let value = match kind {
-            b'+' if text == b"OK" => Some(Value::Okay),
-            b'+' => Some(Value::SimpleString(utf8(text)?.to_owned())),
-            b':' => Some(Value::Int(number(text)?)),
-            b'-' => Some(parse_redis_value(&[line, b"\r\n"].concat()).map_err(|_| Malformed)?),
+            b'+' if text == b"OK" => Some(Reply::Okay),
+            b'+' if text == b"QUEUED" => Some(Reply::Queued),
+            b'+' => Some(Reply::Status(utf8(text)?.to_owned())),
+            b':' => Some(Reply::Number(number(text)?)),
+            b'-' => Some(Reply::Error(ServerError::new(utf8(text)?))),
             b'$' => match size(text, LONGEST)? {
-                None => Some(Value::Nil),
+                None => Some(Reply::Nil),
                 Some(size) => {
                     let got = Vec::with_capacity(size.min(TRUSTED));
                     self.value = Some(Unfinished { got, size });
@@ -95,11 +133,11 @@ impl Decoder {
                 }
             },
             b'*' => match size(text, usize::MAX)? {
-                None => Some(Value::Nil),
-                Some(0) => Some(Value::Array(Vec::new())),
+                None => Some(Reply::Nil),
+                Some(0) => Some(Reply::List(Vec::new())),
                 Some(_) if self.arrays.len() == DEEPEST => return Err(Malformed),
                 Some(size) => {
-                    let got = Vec::with_capacity(size.min(TRUSTED / size_of::<Value>()));
+                    let got = Vec::with_capacity(size.min(TRUSTED / size_of::<Reply>()));
                     self.arrays.push(Unfinished { got, size });
                     None
                 }
@@ -128,7 +166,7 @@ impl Decoder {
         }
     }
 
-    fn rest_of_value(&mut self) -> Result<Option<Option<Value>>, Malformed> {
+    fn rest_of_value(&mut self) -> Result<Option<Option<Reply>>, Malformed> {
         let Some(value) = &mut self.value else {
             return Ok(None);
         };
@@ -141,7 +179,7 @@ impl Decoder {
                 let got = mem::take(&mut value.got);
                 self.start += 2;
                 self.value = None;
-                Ok(Some(Some(Value::BulkString(got))))
+                Ok(Some(Some(Reply::Text(got))))
             }
             [] | [b'\r'] => Ok(None),
             _ => Err(Malformed),
@@ -149,14 +187,14 @@ impl Decoder {
     }
 
     /// Puts a value into the array it is of. Returns what is whole by that.
-    fn place(&mut self, mut value: Value) -> Option<Value> {
+    fn place(&mut self, mut value: Reply) -> Option<Reply> {
         while let Some(mut array) = self.arrays.pop() {
             array.got.push(value);
             if array.got.len() < array.size {
                 self.arrays.push(array);
                 return None;
             }
-            value = Value::Array(array.got);
+            value = Reply::List(array.got);
         }
         Some(value)
     }
@@ -167,7 +205,20 @@ fn utf8(text: &[u8]) -> Result<&str, Malformed> {
 }
 
 fn number(text: &[u8]) -> Result<i64, Malformed> {
-    utf8(text)?.parse().map_err(|_| Malformed)
+    let (sign, digits) = match text {
+        [b'-', digits @ ..] => (-1, digits),
+        digits => (1, digits),
+    };
+    if digits.is_empty() {
+        return Err(Malformed);
+    }
+    let add = |number: i64, digit: &u8| match digit {
+        b'0'..=b'9' => number
+            .checked_mul(10)?
+            .checked_add(sign * i64::from(digit - b'0')),
+        _ => None,
+    };
+    digits.iter().try_fold(0, add).ok_or(Malformed)
 }
 
 /// None is what "-1" says: there is nothing.
@@ -187,7 +238,7 @@ mod tests {
     use super::*;
 
     /// Decodes bytes that come in pieces of a size.
-    fn decode(bytes: &[u8], piece: usize) -> Result<Vec<Value>, Malformed> {
+    fn decode(bytes: &[u8], piece: usize) -> Result<Vec<Reply>, Malformed> {
         let mut decoder = Decoder::new();
         let mut replies = Vec::new();
         for piece in bytes.chunks(piece) {
@@ -200,22 +251,22 @@ mod tests {
         Ok(replies)
     }
 
-    fn bulk(text: &str) -> Value {
-        Value::BulkString(text.into())
+    fn bulk(text: &str) -> Reply {
+        Reply::Text(text.into())
     }
 
     #[test]
     fn replies_in_pieces_of_any_size() {
         let text = b"+OK\r\n$-1\r\n$3\r\na\r\n\r\n:-7\r\n*2\r\n$1\r\nx\r\n*2\r\n:1\r\n*0\r\n+QUEUED\r\n*-1\r\n$0\r\n\r\n-ERR no\r\n";
-        let nested = Value::Array(vec![Value::Int(1), Value::Array(vec![])]);
+        let nested = Reply::List(vec![Reply::Number(1), Reply::List(vec![])]);
         let expected = [
-            Value::Okay,
-            Value::Nil,
+            Reply::Okay,
+            Reply::Nil,
             bulk("a\r\n"),
-            Value::Int(-7),
-            Value::Array(vec![bulk("x"), nested]),
-            Value::SimpleString("QUEUED".into()),
-            Value::Nil,
+            Reply::Number(-7),
+            Reply::List(vec![bulk("x"), nested]),
+            Reply::Queued,
+            Reply::Nil,
             bulk(""),
         ];
         for piece in 1..=text.len() {
@@ -223,7 +274,7 @@ mod tests {
             let error = replies.pop();
             assert_eq!(replies, expected, "{piece}");
             assert!(
-                matches!(error, Some(Value::ServerError(error)) if error.code() == "ERR"),
+                matches!(error, Some(Reply::Error(error)) if error.code() == "ERR"),
                 "{piece}"
             );
         }
@@ -235,7 +286,7 @@ mod tests {
         let text = format!("${}\r\n{value}\r\n:1\r\n", value.len());
         for piece in [1000, BUFFER - 7] {
             let replies = decode(text.as_bytes(), piece).unwrap();
-            assert_eq!(replies, [bulk(&value), Value::Int(1)]);
+            assert_eq!(replies, [bulk(&value), Reply::Number(1)]);
         }
     }
 

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ::redis::{Cmd, Value, cmd};
-
+use super::batch::{Batch, Verb, Word};
 use super::connection::{Connection, Login, Settings};
 use super::fault;
 use super::pipe::Failure;
+use super::reply::Reply;
 use crate::{Deadline, Error, Server};
 
 /// The sentinels of a master.
@@ -93,12 +93,9 @@ impl Sentinels {
                 Wanted::Master => "get-master-addr-by-name",
                 Wanted::Replica => "replicas",
             };
-            let reply = ask(
-                &connection,
-                sentinel_command(question, &self.name),
-                deadline,
-            )
-            .await;
+            let words = [question, &self.name].map(Word::Text);
+            let command = Batch::of(Verb::Sentinel, &words);
+            let reply = ask(&connection, &command, deadline).await;
             match wanted {
                 Wanted::Master => address(&reply.map_err(at_sentinel)?),
                 Wanted::Replica => self.choose(&reply.map_err(at_sentinel)?),
@@ -118,8 +115,8 @@ impl Sentinels {
         Error::Unavailable(format!("a sentinel knows no {what} \"{}\"", self.name))
     }
 
-    fn choose(&self, reply: &Value) -> Option<Server> {
-        let Value::Array(replicas) = reply else {
+    fn choose(&self, reply: &Reply) -> Option<Server> {
+        let Reply::List(replicas) = reply else {
             return None;
         };
         let up: Vec<Server> = replicas.iter().filter_map(replica).collect();
@@ -132,15 +129,9 @@ fn at_sentinel(error: Error) -> Error {
     fault::from("sentinel", error)
 }
 
-fn sentinel_command(question: &str, name: &str) -> Cmd {
-    let mut command = cmd("SENTINEL");
-    command.arg(question).arg(name);
-    command
-}
-
-async fn ask(connection: &Connection, command: Cmd, deadline: Deadline) -> Result<Value, Error> {
-    match connection.run(&[&command], deadline).await {
-        Ok(mut replies) => fault::answer(replies.pop().unwrap_or(Value::Nil)),
+async fn ask(connection: &Connection, command: &Batch, deadline: Deadline) -> Result<Reply, Error> {
+    match connection.run(command, deadline).await {
+        Ok(mut replies) => fault::answer(replies.pop().unwrap_or(Reply::Nil)),
         Err(Failure::Lost(error)) => Err(error),
         Err(Failure::Late) => Err(Error::Timeout),
     }
@@ -152,9 +143,9 @@ async fn check_role(
     wanted: Wanted,
     deadline: Deadline,
 ) -> Result<(), Error> {
-    let reply = ask(connection, cmd("ROLE"), deadline).await;
+    let reply = ask(connection, &Batch::of(Verb::Role, &[]), deadline).await;
     let role = match &reply {
-        Ok(Value::Array(items)) => items.first().and_then(text),
+        Ok(Reply::List(items)) => items.first().and_then(text),
         // A user who may not ask for it.
         Err(Error::Refused(_)) => return Ok(()),
         Ok(_) => None,
@@ -168,18 +159,18 @@ async fn check_role(
     }
 }
 
-fn text(value: &Value) -> Option<&str> {
+fn text(value: &Reply) -> Option<&str> {
     match value {
-        Value::BulkString(text) => std::str::from_utf8(text).ok(),
-        Value::SimpleString(text) => Some(text),
+        Reply::Text(text) => std::str::from_utf8(text).ok(),
+        Reply::Status(text) => Some(text),
         _ => None,
     }
 }
 
 /// Host and port.
-fn address(reply: &Value) -> Option<Server> {
+fn address(reply: &Reply) -> Option<Server> {
     match reply {
-        Value::Array(parts) => match parts.as_slice() {
+        Reply::List(parts) => match parts.as_slice() {
             [host, port] => server(text(host)?, text(port)?),
             _ => None,
         },
@@ -195,8 +186,8 @@ fn server(host: &str, port: &str) -> Option<Server> {
 }
 
 /// The address of a replica that is up, from a list of names and values.
-fn replica(reply: &Value) -> Option<Server> {
-    let Value::Array(items) = reply else {
+fn replica(reply: &Reply) -> Option<Server> {
+    let Reply::List(items) = reply else {
         return None;
     };
     let field = |name: &str| {
@@ -218,13 +209,13 @@ fn replica(reply: &Value) -> Option<Server> {
 mod tests {
     use super::*;
 
-    fn bulk(text: &str) -> Value {
-        Value::BulkString(text.as_bytes().to_vec())
+    fn bulk(text: &str) -> Reply {
+        Reply::Text(text.as_bytes().to_vec())
     }
 
-    fn replica_reply(flags: &str) -> Value {
+    fn replica_reply(flags: &str) -> Reply {
         let items = ["name", "x", "ip", "::1", "port", "7000", "flags", flags];
-        Value::Array(items.map(bulk).to_vec())
+        Reply::List(items.map(bulk).to_vec())
     }
 
     #[test]
@@ -237,11 +228,11 @@ mod tests {
 
     #[test]
     fn addresses() {
-        let reply = Value::Array(vec![bulk("10.0.0.1"), bulk("6379")]);
+        let reply = Reply::List(vec![bulk("10.0.0.1"), bulk("6379")]);
         assert_eq!(address(&reply), server("10.0.0.1", "6379"));
-        assert_eq!(address(&Value::Nil), None);
+        assert_eq!(address(&Reply::Nil), None);
         assert_eq!(
-            address(&Value::Array(vec![bulk("10.0.0.1"), bulk("x")])),
+            address(&Reply::List(vec![bulk("10.0.0.1"), bulk("x")])),
             None
         );
     }

@@ -1,7 +1,6 @@
 //! Which slot of a cluster a name belongs to, and which node serves it.
 
-use ::redis::Value;
-
+use super::reply::Reply;
 use crate::Server;
 
 /// Slots of a cluster.
@@ -36,31 +35,31 @@ pub(super) struct Range {
 }
 
 /// Reads the reply to `CLUSTER SLOTS` of the node at `asked`; none when it is no such reply.
-pub(super) fn ranges(reply: &Value, asked: &Server) -> Option<Vec<Range>> {
-    let Value::Array(items) = reply else {
+pub(super) fn ranges(reply: &Reply, asked: &Server) -> Option<Vec<Range>> {
+    let Reply::List(items) = reply else {
         return None;
     };
     items.iter().map(|item| range(item, asked)).collect()
 }
 
-fn range(item: &Value, asked: &Server) -> Option<Range> {
-    let Value::Array(parts) = item else {
+fn range(item: &Reply, asked: &Server) -> Option<Range> {
+    let Reply::List(parts) = item else {
         return None;
     };
     let [
-        Value::Int(first),
-        Value::Int(last),
-        Value::Array(master),
+        Reply::Number(first),
+        Reply::Number(last),
+        Reply::List(master),
         ..,
     ] = parts.as_slice()
     else {
         return None;
     };
-    let [host, Value::Int(port), ..] = master.as_slice() else {
+    let [host, Reply::Number(port), ..] = master.as_slice() else {
         return None;
     };
     let host = match host {
-        Value::BulkString(host) => std::str::from_utf8(host).ok()?,
+        Reply::Text(host) => std::str::from_utf8(host).ok()?,
         _ => "",
     };
     let (first, last) = (usize::try_from(*first).ok()?, usize::try_from(*last).ok()?);
@@ -135,17 +134,17 @@ mod tests {
     #[test]
     fn ranges_of_a_reply() {
         let asked = tcp("a.test", 1);
-        let item = |first, last, host: Value| {
-            let master = vec![host, Value::Int(7000), Value::BulkString(b"id".to_vec())];
-            Value::Array(vec![
-                Value::Int(first),
-                Value::Int(last),
-                Value::Array(master),
+        let item = |first, last, host: Reply| {
+            let master = vec![host, Reply::Number(7000), Reply::Text(b"id".to_vec())];
+            Reply::List(vec![
+                Reply::Number(first),
+                Reply::Number(last),
+                Reply::List(master),
             ])
         };
-        let reply = Value::Array(vec![
-            item(0, 5, Value::BulkString(b"b.test".to_vec())),
-            item(6, 16383, Value::Nil),
+        let reply = Reply::List(vec![
+            item(0, 5, Reply::Text(b"b.test".to_vec())),
+            item(6, 16383, Reply::Nil),
         ]);
         let found = ranges(&reply, &asked).unwrap_or_default();
         assert_eq!(found.len(), 2);
@@ -153,12 +152,12 @@ mod tests {
         assert_eq!((found[1].first, found[1].last), (6, 16383));
         assert_eq!(found[1].master, tcp("a.test", 7000));
         for wrong in [
-            item(0, 16384, Value::Nil),
-            item(5, 4, Value::Nil),
-            item(-1, 4, Value::Nil),
-            Value::Nil,
+            item(0, 16384, Reply::Nil),
+            item(5, 4, Reply::Nil),
+            item(-1, 4, Reply::Nil),
+            Reply::Nil,
         ] {
-            assert_eq!(ranges(&Value::Array(vec![wrong]), &asked), None);
+            assert_eq!(ranges(&Reply::List(vec![wrong]), &asked), None);
         }
     }
 }
