@@ -28,6 +28,12 @@ pub fn encode_onto(bytes: &[u8], text: &mut String) {
     URL_SAFE_NO_PAD.encode_append(bytes, text);
 }
 
+/// Whether `text` is the one text of some bytes.
+#[must_use]
+pub fn is_text(text: &str) -> bool {
+    URL_SAFE_NO_PAD.check(text.as_bytes()).is_ok()
+}
+
 /// The bytes of `text`.
 ///
 /// # Errors
@@ -58,6 +64,9 @@ mod tests {
     fn a_value_has_one_text() {
         assert_eq!(encode([0xff]), "_w");
         assert_eq!(decode("_w"), Ok(vec![0xff]));
+        assert!(
+            is_text("_w") && is_text("") && !is_text("_x") && !is_text("\"\"") && !is_text("_w=")
+        );
         for other in ["_x", "_w==", "_w=", "/w", "_w\n", " _w"] {
             assert!(decode(other).is_err(), "{other:?} was accepted");
         }

@@ -112,6 +112,9 @@ pub(crate) fn encode(
     info: Option<&Map<String, Value>>,
     successor: Option<&str>,
 ) -> String {
+    if info.is_none() && successor.is_none() && base64url::is_text(payload) {
+        return ["[\"", payload, "\"]"].concat();
+    }
     let info = match (info, successor) {
         (None, None) => None,
         (None, Some(_)) => Some("{}".to_owned()),
