@@ -1,5 +1,6 @@
 //! The plaintext of a token: one entry for each audience, as JSON `[[data, audience, subject], …]`.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -82,12 +83,11 @@ impl Entry {
         self.audience.as_deref() == Some(audience)
     }
 
-    /// The maps that may have been changed since the entry was read.
-    pub fn changed(&self) -> impl Iterator<Item = &Map<String, Value>> {
+    /// The values that may have been changed since the entry was read.
+    pub fn changed_values(&self) -> impl Iterator<Item = &Value> {
         [&self.data, &self.info]
             .into_iter()
-            .filter(|map| map.text().is_none())
-            .map(|map| &**map)
+            .flat_map(LazyMap::changed_values)
     }
 
     /// The first element of an entry.
@@ -114,6 +114,16 @@ impl Entry {
         Ok(())
     }
 
+    /// Writes data that was put into the text it came as, if that is what `place` is to store; false when it is not.
+    fn write_edited(&self, json: &mut Wiped, place: Place) -> Result<bool, serde_json::Error> {
+        let is_its =
+            self.origin == Origin::Data(place) && (place == Place::Server || self.info.is_empty());
+        Ok(is_its
+            && self
+                .data
+                .write_edited(json, |key| stored_name(key, place))?)
+    }
+
     /// The text that the entry's data came as, if that is what `place` is to store.
     fn text(&self, place: Place) -> Option<&Text> {
         if self.foreign.is_some() {
@@ -126,6 +136,15 @@ impl Entry {
             _ => false,
         };
         self.data.text().filter(|_| is_the_same)
+    }
+}
+
+/// A key of data as it is stored.
+fn stored_name(key: &str, place: Place) -> Cow<'_, str> {
+    if place == Place::Cookie && is_marked(key) {
+        Cow::Owned(format!("${key}"))
+    } else {
+        Cow::Borrowed(key)
     }
 }
 
@@ -284,14 +303,14 @@ pub(crate) struct Stored<'a> {
 impl Stored<'_> {
     /// The payload. What was not changed is written as it came.
     pub fn to_json(&self) -> Result<Wiped, serde_json::Error> {
-        let texts = self.entries.iter().filter_map(|e| e.text(self.place));
-        let size = texts.map(|text| text.as_bytes().len()).sum::<usize>();
-        let mut json = Wiped::with_capacity(256 + size);
+        let sizes = self.entries.iter().map(|entry| entry.data.source_size());
+        let mut json = Wiped::with_capacity(256 + sizes.sum::<usize>());
         json.extend_from_slice(b"[");
         for (number, entry) in self.entries.iter().enumerate() {
             json.extend_from_slice(if number == 0 { b"[" } else { b",[" });
             match entry.text(self.place) {
                 Some(text) => json.extend_from_slice(text.as_bytes()),
+                None if entry.write_edited(&mut json, self.place)? => {}
                 None => serde_json::to_writer(&mut json, &StoredData::new(entry, self.place))?,
             }
             for name in std::iter::once(&entry.audience)
@@ -332,11 +351,7 @@ impl Serialize for StoredData<'_> {
         }
         let mut map = serializer.serialize_map(Some(data.len() + info.len()))?;
         for (key, value) in data {
-            if is_marked(key) {
-                map.serialize_entry(&format!("${key}"), value)?;
-            } else {
-                map.serialize_entry(key, value)?;
-            }
+            map.serialize_entry(&stored_name(key, place), value)?;
         }
         for (key, value) in info {
             map.serialize_entry(&format!("@{key}"), value)?;
@@ -362,6 +377,8 @@ impl<'de> Deserialize<'de> for Name {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(json: &[u8], place: Place) -> Result<Vec<Entry>, serde_json::Error> {
@@ -551,10 +568,10 @@ mod tests {
 
     #[test]
     fn text_too_deep_to_be_saved_counts_as_changed() {
-        for (levels, changed) in [(MAX_DEPTH - 1, 1), (MAX_DEPTH, 2)] {
+        for (levels, changed) in [(MAX_DEPTH - 1, 0), (MAX_DEPTH, 1)] {
             let json = format!("[[{{\"a\":{}{}}}]]", "[".repeat(levels), "]".repeat(levels));
             let entry = &parse(json.as_bytes(), Place::Server).unwrap()[0];
-            assert_eq!(entry.changed().count(), changed, "{levels}");
+            assert_eq!(entry.changed_values().count(), changed, "{levels}");
         }
     }
 
@@ -579,5 +596,83 @@ mod tests {
             "]".repeat(5000)
         );
         assert!(parse(deep.as_bytes(), Place::Cookie).is_err());
+    }
+
+    const KEYS: [&str; 8] = ["a", "b", "c", "d\n", "@m", "$@m", "new", "\u{1}jar"];
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Put(usize, u8),
+        Insert(usize, u8),
+        Remove(usize),
+        Keep,
+        Read,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let key = 0..KEYS.len();
+        prop_oneof![
+            4 => (key.clone(), any::<u8>()).prop_map(|(key, value)| Step::Put(key, value)),
+            1 => (key.clone(), any::<u8>()).prop_map(|(key, value)| Step::Insert(key, value)),
+            1 => key.prop_map(Step::Remove),
+            1 => Just(Step::Keep),
+            1 => Just(Step::Read),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_done_to_data_is_stored(
+            steps in prop::collection::vec(step(), 0..30),
+            json in prop::sample::select(vec![
+                r#"[[{ "a":1.0e0 , "b":{"x":[1]},"d\n":"\/","a":2,"c":null },"x"]]"#,
+                r#"[[{},"x"]]"#,
+                r#"[[{"a":1,"@m":2,"$@m":3},"x"]]"#,
+                r#"[[[],"x"]]"#,
+            ]),
+            place in prop::sample::select(vec![Place::Cookie, Place::Server]),
+        ) {
+            let mut entries = parse(json.as_bytes(), place).unwrap();
+            let data = &mut entries[0].data;
+            let mut is = (*entries_data(json, place)).clone();
+            let (mut was, mut is_changed) = (is.clone(), false);
+            for step in steps {
+                match step {
+                    Step::Put(key, value) => {
+                        data.put(KEYS[key], value.into());
+                        is.insert(KEYS[key].to_owned(), value.into());
+                        is_changed = true;
+                    }
+                    Step::Insert(key, value) => {
+                        data.insert(KEYS[key].to_owned(), value.into());
+                        is.insert(KEYS[key].to_owned(), value.into());
+                        is_changed = true;
+                    }
+                    Step::Remove(key) => {
+                        data.shift_remove(KEYS[key]);
+                        is.shift_remove(KEYS[key]);
+                        is_changed = true;
+                    }
+                    Step::Keep => {
+                        data.keep();
+                        (was, is_changed) = (is.clone(), false);
+                    }
+                    Step::Read => prop_assert_eq!(&**data, &is),
+                }
+                prop_assert_eq!(data.is_changed(), is_changed);
+                prop_assert_eq!(data.is_empty(), is.is_empty());
+                prop_assert_eq!(&*data.before(), if is_changed { &was } else { &is });
+                for key in KEYS {
+                    prop_assert_eq!(data.get(key), is.get(key));
+                }
+            }
+            let text = written(&entries, place);
+            prop_assert_eq!(&*entries_data(&text, place), &is);
+            prop_assert_eq!(&*entries[0].data, &is);
+        }
+    }
+
+    fn entries_data(json: &str, place: Place) -> LazyMap {
+        parse(json.as_bytes(), place).unwrap().remove(0).data
     }
 }

@@ -14,17 +14,30 @@ use crate::wiped::Wiped;
 /// What a map is made of the object that a text is.
 pub(crate) type Reading = fn(Map<String, Value>) -> Map<String, Value>;
 
+/// Edits of one map: more make looking through them more work than a map.
+const MAX_EDITS: usize = 16;
+
 /// The map. Reading it parses the text. The first change keeps what there was before: that costs nothing where it is text.
 #[derive(Default)]
 pub(crate) struct LazyMap {
     /// What it came as. Many sessions may have come as the same.
     source: Option<Arc<Source>>,
     values: Values,
+    /// What was put into it since, in this order.
+    edits: Vec<Edit>,
+    /// How many of those were there when it was last kept.
+    kept: usize,
+    /// All of it, once that was asked for: then this is what counts.
     // In a box: sessions are moved around, and most of these are never filled.
     map: OnceLock<Box<Map<String, Value>>>,
     is_changed: bool,
     /// What was there before a change, if it did not come as text.
     before: Option<Box<Map<String, Value>>>,
+}
+
+struct Edit {
+    key: String,
+    value: Value,
 }
 
 struct Source {
@@ -86,6 +99,9 @@ impl LazyMap {
         let Some((text, fields)) = self.fields() else {
             return Map::get(self, key);
         };
+        if let Some(edit) = self.edits.iter().rfind(|edit| edit.key == key) {
+            return Some(&edit.value);
+        }
         let field = fields.position(key, text)?;
         Some(self.values.get_or_parse(field, || {
             serde_json::from_slice(&text[fields.0[field].1.clone()])
@@ -93,15 +109,64 @@ impl LazyMap {
         }))
     }
 
-    /// Puts a value in the place of the key's, which is not parsed for that, or behind all others.
+    /// Puts a value in the place of the key's, or behind all others; what is there is not parsed for that.
     pub fn put(&mut self, key: &str, value: Value) {
-        let others = self
-            .fields()
-            .and_then(|(text, fields)| fields.map_but(key, text));
-        if let Some(others) = others {
-            self.map = OnceLock::from(Box::new(others));
+        if self.fields().is_none() || self.edits.len() == MAX_EDITS {
+            self.insert(key.to_owned(), value);
+            return;
         }
-        self.insert(key.to_owned(), value);
+        let key = key.to_owned();
+        self.edits.push(Edit { key, value });
+        self.is_changed = true;
+    }
+
+    /// Writes the object as its text with what was put into it. False when there is no such text; nothing is written then. New
+    /// keys are written as `name` has them.
+    pub fn write_edited(
+        &self,
+        json: &mut Wiped,
+        name: impl Fn(&str) -> Cow<'_, str>,
+    ) -> Result<bool, serde_json::Error> {
+        let Some((text, fields)) = self.fields().filter(|_| !self.edits.is_empty()) else {
+            return Ok(false);
+        };
+        let latest = |is_its: &dyn Fn(&str) -> bool| self.edits.iter().rfind(|e| is_its(&e.key));
+        let mut separator: &[u8] = b"{";
+        for (number, (own, value)) in fields.0.iter().enumerate() {
+            let Some(edit) = latest(&|key| own.is(key, text)) else {
+                json.extend_from_slice(std::mem::replace(&mut separator, b","));
+                json.extend_from_slice(&text[own.start()..value.end]);
+                continue;
+            };
+            // Of a name that is there twice, the place of the first is kept.
+            if fields.0[..number]
+                .iter()
+                .any(|(other, _)| other.is(&edit.key, text))
+            {
+                continue;
+            }
+            json.extend_from_slice(std::mem::replace(&mut separator, b","));
+            write_field(json, &name(&edit.key), &edit.value)?;
+        }
+        for (number, Edit { key, .. }) in self.edits.iter().enumerate() {
+            let is_first = !self.edits[..number].iter().any(|other| other.key == *key);
+            if is_first && fields.position(key, text).is_none() {
+                let edit = latest(&|other| other == key).map_or(&Value::Null, |edit| &edit.value);
+                json.extend_from_slice(std::mem::replace(&mut separator, b","));
+                write_field(json, &name(key), edit)?;
+            }
+        }
+        json.extend_from_slice(b"}");
+        Ok(true)
+    }
+
+    /// The values that are not as they came, or may not be.
+    pub fn changed_values(&self) -> impl Iterator<Item = &Value> {
+        let is_text = self.text().is_some();
+        let edits = self.fields().is_some().then_some(&self.edits);
+        let map = (!is_text && edits.is_none()).then(|| &**self);
+        let edits = edits.into_iter().flatten().map(|edit| &edit.value);
+        edits.chain(map.into_iter().flat_map(Map::values))
     }
 
     fn fields(&self) -> Option<(&[u8], &Fields)> {
@@ -116,6 +181,7 @@ impl LazyMap {
     pub fn is_empty(&self) -> bool {
         match (self.map.get(), &self.source) {
             (None, None) => true,
+            (None, Some(_)) if !self.edits.is_empty() => false,
             _ => Map::is_empty(self),
         }
     }
@@ -130,9 +196,16 @@ impl LazyMap {
         Some(size_of::<Source>() + room * size_of::<(Name, Range<usize>)>())
     }
 
+    /// Bytes of the text it came as, if it did.
+    pub fn source_size(&self) -> usize {
+        let source = self.source.as_ref();
+        source.map_or(0, |source| source.text.as_bytes().len())
+    }
+
     /// The text it came as; none when it did not, or may have been changed.
     pub fn text(&self) -> Option<&Text> {
-        let source = self.source.as_ref().filter(|_| !self.is_changed);
+        let is_it = !self.is_changed && self.edits.is_empty();
+        let source = self.source.as_ref().filter(|_| is_it);
         source.map(|source| &source.text)
     }
 
@@ -150,7 +223,7 @@ impl LazyMap {
     pub fn before(&self) -> Cow<'_, Map<String, Value>> {
         match (&self.source, &self.before) {
             _ if !self.is_changed => Cow::Borrowed(self),
-            (Some(source), _) => Cow::Owned(source.parse()),
+            (Some(source), _) => Cow::Owned(edited(source.parse(), &self.edits[..self.kept])),
             (None, Some(before)) => Cow::Borrowed(before),
             (None, None) => Cow::Owned(Map::new()),
         }
@@ -158,11 +231,32 @@ impl LazyMap {
 
     /// What it is now is what a later change starts from.
     pub fn keep(&mut self) {
-        if std::mem::take(&mut self.is_changed) {
-            self.source = None;
-            self.before = None;
+        if !std::mem::take(&mut self.is_changed) {
+            return;
         }
+        if self.map.get().is_none() {
+            self.kept = self.edits.len();
+            return;
+        }
+        self.source = None;
+        self.edits.clear();
+        self.kept = 0;
+        self.before = None;
     }
+}
+
+/// The map with what was put into it.
+fn edited(mut map: Map<String, Value>, edits: &[Edit]) -> Map<String, Value> {
+    for Edit { key, value } in edits {
+        map.insert(key.clone(), value.clone());
+    }
+    map
+}
+
+fn write_field(json: &mut Wiped, name: &str, value: &Value) -> Result<(), serde_json::Error> {
+    serde_json::to_writer(&mut *json, name)?;
+    json.extend_from_slice(b":");
+    serde_json::to_writer(json, value)
 }
 
 impl From<Source> for LazyMap {
@@ -188,12 +282,8 @@ impl Deref for LazyMap {
 
     fn deref(&self) -> &Self::Target {
         self.map.get_or_init(|| {
-            Box::new(
-                self.source
-                    .as_deref()
-                    .map(Source::parse)
-                    .unwrap_or_default(),
-            )
+            let map = self.source.as_deref().map(Source::parse);
+            Box::new(edited(map.unwrap_or_default(), &self.edits))
         })
     }
 }
@@ -221,18 +311,6 @@ impl Fields {
 
     fn of(text: &Text) -> Option<Self> {
         scan::fields(text.plain()?, Self::LIMIT).map(Self)
-    }
-
-    /// All of the object in the text, with null for the value of that name.
-    fn map_but(&self, name: &str, text: &[u8]) -> Option<Map<String, Value>> {
-        let field = |(own, range): &(Name, Range<usize>)| {
-            let value = match own.is(name, text) {
-                true => Value::Null,
-                false => serde_json::from_slice(&text[range.clone()]).ok()?,
-            };
-            Some((own.text(text)?, value))
-        };
-        self.0.iter().map(field).collect()
     }
 
     /// Of a name that is there twice, the last one counts.

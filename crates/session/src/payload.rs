@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::chunks::{MAX_CHUNKS, MAX_COOKIE_SIZE};
 use crate::entry::{self, Entry, Stored};
@@ -39,7 +39,7 @@ pub(crate) struct Plain {
 pub(crate) fn write(entries: Vec<&Entry>, p: &Policy) -> Result<Plain, SaveError> {
     if entries
         .iter()
-        .flat_map(|entry| entry.changed().flat_map(Map::values))
+        .flat_map(|entry| entry.changed_values())
         .any(|v| is_deeper(v, MAX_DEPTH - 1))
     {
         return Err(SaveError::TooDeep);

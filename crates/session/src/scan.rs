@@ -94,11 +94,9 @@ impl Name {
         own.iter().find(|&&byte| byte != b'$') == Some(&b'@')
     }
 
-    pub fn text(&self, plain: &[u8]) -> Option<String> {
-        if self.is_escaped {
-            return self.unescaped(plain);
-        }
-        String::from_utf8(plain[self.inner.clone()].to_vec()).ok()
+    /// Where its opening quotation mark is.
+    pub fn start(&self) -> usize {
+        self.inner.start - 1
     }
 
     fn unescaped(&self, plain: &[u8]) -> Option<String> {

@@ -32,7 +32,14 @@ impl Session {
     /// key makes nested objects, and whatever is in the way of one is replaced by it. A reserved key is left as it is.
     pub fn set(&mut self, key: &str, value: Value) -> bool {
         let is_new = !is_reserved(key) && self.get(key) != Some(&value);
-        is_new && self.edit(|entry| path::set(&mut entry.data, key, value))
+        is_new
+            && self.edit(|entry| {
+                if path::is_path(key) && entry.data.get(key).is_none() {
+                    return path::set(&mut entry.data, key, value);
+                }
+                entry.data.put(key, value);
+                true
+            })
     }
 
     /// Removes a value; true when it was there. A reserved key is left as it is.

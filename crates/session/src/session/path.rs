@@ -15,6 +15,11 @@ fn steps(key: &str) -> Option<(Vec<&str>, &str)> {
     Some((steps, last))
 }
 
+/// Whether a key that is not there itself leads into objects.
+pub(super) fn is_path(key: &str) -> bool {
+    key.contains('.') && steps(key).is_some()
+}
+
 pub(super) fn get<'a>(data: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
     find(|key| data.get(key), key)
 }
