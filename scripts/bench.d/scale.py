@@ -26,6 +26,9 @@ MANY = 64
 FEW = 2_000
 """So many sessions are made by single requests."""
 
+PORTION = 20_000
+"""More sessions than the shortest load makes."""
+
 
 class ScaleError(Exception):
     """What should be measured could not be made."""
@@ -109,7 +112,7 @@ def sessions(extent: Extent) -> Question:
     control = Row("among-control", "control", "/control", f"among-{extent.sessions[0]}-check", None, "off")
     for count in extent.sessions:
         # Bytes: a session takes less than 300.
-        size = f"size {count * 400 // 1_000_000 + 1}m;"
+        size = f"size {(count + PORTION) * 400 // 1_000_000 + 1}m;"
         for kind, lines in {"check": f"{size} evict off;", "save": f"{size} max_sessions {count};"}.items():
             name = f"among_{count}_{kind}"
             backends.append(f"session_backend {name} shm {{ {lines} }}")
