@@ -104,7 +104,7 @@ impl Spot {
             Some(Seen {
                 signed: Arc::clone(&known.signed),
                 // The MAC is among it: who tries out MACs must not learn how much of one is right.
-                is_whole: rest.ct_eq(known_rest).into(),
+                is_whole: numbers(rest)[..].ct_eq(&numbers(known_rest)[..]).into(),
                 opened: known.opened.clone(),
             })
         })
@@ -163,6 +163,17 @@ pub fn forget_unused(now: u64) -> bool {
         }
         places.bytes > 0
     })
+}
+
+/// A text of up to 32 characters as four numbers, which are compared in fewer steps than its bytes.
+fn numbers(text: &[u8]) -> [u64; 4] {
+    let mut numbers = [0; 4];
+    for (number, part) in numbers.iter_mut().zip(text.chunks(size_of::<u64>())) {
+        let mut bytes = [0; size_of::<u64>()];
+        bytes[..part.len()].copy_from_slice(part);
+        *number = u64::from_le_bytes(bytes);
+    }
+    numbers
 }
 
 struct Known {

@@ -52,10 +52,22 @@ enum Payload {
 
 impl Payload {
     /// That of this text, which may be the known one.
-    fn of(text: &str, known: Option<Arc<Opened>>) -> Self {
+    fn of(text: String, known: Option<Arc<Opened>>) -> Self {
         match known {
             Some(known) if *known.payload == *text => Self::Known(known),
-            _ => Self::Whole(text.to_owned()),
+            _ => Self::Whole(text),
+        }
+    }
+
+    /// That of this text if it has the length.
+    fn of_piece(
+        text: &[u8],
+        length: usize,
+        known: Option<Arc<Opened>>,
+    ) -> Result<Self, FormatError> {
+        match known {
+            Some(known) if known.payload.as_bytes() == text => Ok(Self::Known(known)),
+            _ => Ok(Self::Whole(piece(text, length)?.to_owned())),
         }
     }
 }
@@ -111,7 +123,7 @@ impl Policy {
             Place::Server => no_payload(payload)?,
             Place::Cookie => {
                 let length = token.header().data_size as usize;
-                Payload::of(piece(payload, length)?, token.known.take())
+                Payload::of_piece(payload, length, token.known.take())?
             }
         };
         Ok(token)
@@ -232,10 +244,10 @@ impl Policy {
         let name = self.name_of(token.kind).as_str();
         let size = token.header().data_size as usize;
         let split = Split::new(name.len(), size).map_err(|_| FormatError::TooManyChunks)?;
-        let start = piece(start, split.first())?;
         if split.count() == 1 {
-            return Ok(Payload::of(start, token.known.take()));
+            return Payload::of_piece(start, size, token.known.take());
         }
+        let start = piece(start, split.first())?;
         let mut whole = String::with_capacity(size);
         whole.push_str(start);
         let mut is_the_only_one = true;
@@ -246,7 +258,7 @@ impl Policy {
             whole.push_str(first);
         }
         if is_the_only_one {
-            return Ok(Payload::of(&whole, token.known.take()));
+            return Ok(Payload::of(whole, token.known.take()));
         }
         let further = split.others().map(|(number, length)| {
             let mut pieces: Vec<String> = Vec::with_capacity(2);
@@ -367,7 +379,7 @@ impl Token {
         };
         let (payload, info) = match (self.payload, record) {
             (Payload::Record, Some(record)) => {
-                (Payload::of(&record.payload, self.known), record.info)
+                (Payload::of(record.payload, self.known), record.info)
             }
             (payload, _) => (payload, None),
         };
