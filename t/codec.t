@@ -57,7 +57,7 @@ sub reads {
         return "$got->{status}: $got->{error}" if !$got->{ok};
         my $age = time - $got->{header}{created};
         # time(2) may be a few milliseconds behind the clock that nginx reads.
-        return "created $age s ago" if !$question->{old} && ($age < -1 || $age > 3);
+        return "created $age s ago" if !$question->{old} && ($age < -1 || $age > 30);
         for my $field (sort keys %wanted) {
             my $value = exists $got->{$field} ? $got->{$field} : $got->{header}{$field};
             my $said = ref $wanted{$field} eq 'CODE' ? $wanted{$field}->($value) : same($value, $wanted{$field});
