@@ -16,7 +16,7 @@ pub use executor::{Task, settle, spawn};
 pub use offload::{background, hand_over, offload, offload_async};
 pub use patience::Patience;
 pub use runtime::Loop;
-pub use timer::{Timer, new_event, next_turn};
+pub use timer::{new_event, next_turn};
 
 /// Ends the thread, closes connections and drops what still waits, or nginx would report an open socket at exit.
 pub fn shutdown() {
