@@ -5,7 +5,6 @@ use lib 't/lib';
 use SessT 'no_plan';
 
 use IO::Select;
-use IO::Socket::INET;
 use IO::Uncompress::Gunzip qw(gunzip $GunzipError);
 use Socket qw(SOL_SOCKET SO_LINGER);
 use Time::HiRes qw(sleep time);

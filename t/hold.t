@@ -4,8 +4,6 @@
 use lib 't/lib';
 use SessT 'no_plan';
 
-use IO::Select;
-use IO::Socket::INET;
 use Socket qw(SOL_SOCKET SO_LINGER);
 use Time::HiRes qw(sleep time);
 

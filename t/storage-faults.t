@@ -111,10 +111,6 @@ sub can_mount { return mount_disk("$folder/disk") && unmount_disk("$folder/disk"
 
 # --- a client ---
 
-sub connection {
-    return IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $ENV{TEST_NGINX_SERVER_PORT}, Timeout => 10) // die "connect: $!";
-}
-
 sub has_cookie { return $_[0] =~ /^Set-Cookie:/mi ? 1 : 0 }
 
 # A session in a storage, made with patience.
@@ -193,7 +189,7 @@ sub meanwhile {
     defined(my $pid = fork) or die "fork: $!";
     if (!$pid) {
         close $stop;
-        my $socket = connection();
+        my $socket = send_bytes($main::port, '');
         my @times;
         until (IO::Select->new($stop_read)->can_read(0.005)) {
             my $start = time;
